@@ -1,0 +1,156 @@
+"""Writing files so that one that exists is whole, and the few formats every stage shares."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoenergy.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
+
+    The temporary name is unique to the process, so a job that outlives a killed run cannot spoil
+    the file of the run that replaces it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """As :func:`replacing`, for a folder; an existing folder of that name is replaced."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON atomically, keys sorted, without NaN or infinity.
+
+    Raises
+    ------
+    ValueError
+        If ``content`` holds NaN or infinity.
+    """
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} is not valid JSON ({error}); delete it to make it again"
+        ) from None
+
+
+def write_npy(path: str | Path, array: np.ndarray) -> None:
+    """Write one array as ``.npy`` atomically, never pickled."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def open_npy(path: str | Path) -> np.ndarray:
+    """Memory-map one ``.npy`` file read-only.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, not ``.npy`` or holds pickled objects.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(
+            f"{path} cannot be read as a .npy array ({error}); it may be truncated, "
+            "copy or make it again"
+        ) from None
+
+
+def write_parquet(path: str | Path, table: Any) -> None:
+    """Write a pandas DataFrame as parquet atomically, without its index."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None) -> Any:
+    """Read a parquet file into a pandas DataFrame.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, broken, or lacks one of ``columns``.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as parquet ({reason}); make it again") from None
+
+
+def hash_strings(strings: Iterable[str]) -> str:
+    """SHA-256 over strings and their order; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for string in strings:
+        digest.update(string.encode("utf-8"))
+        digest.update(b"\0")
+    return digest.hexdigest()
