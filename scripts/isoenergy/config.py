@@ -1,0 +1,242 @@
+"""A run's config and registries, checked together before anything is computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoenergy.errors import InputError
+from isoenergy.schema import check, choose, load_schema, read_registry
+
+REGISTRIES = ("models", "datasets", "saes", "targets")
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A checked config with the registry rows it uses.
+
+    Attributes
+    ----------
+    config : dict
+        As the config schema has it.
+    source : str
+        Where the config is from, for messages.
+    models, datasets, saes, targets : dict of str to dict
+        All rows of the registries, by name.
+    """
+
+    config: Mapping[str, Any]
+    source: str
+    models: Mapping[str, Mapping[str, Any]]
+    datasets: Mapping[str, Mapping[str, Any]]
+    saes: Mapping[str, Mapping[str, Any]]
+    targets: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def results(self) -> str:
+        """Folder of everything computed."""
+        return self.config["results"]
+
+    @property
+    def train(self) -> str:
+        """The data set that SAEs are trained and measured on."""
+        return self.config["datasets"]["train"]
+
+    def measured(self) -> list[str]:
+        """Data sets whose raw embeddings are measured, in the order of Table 6."""
+        parts = self.config["datasets"]
+        return [self.train, *parts["transfer"], *filter(None, [parts["classes"]])]
+
+    def drawn(self) -> list[str]:
+        """Every data set of the run that the data stage makes."""
+        parts, training = self.config["datasets"], self.config["encoder_training"]
+        names = [*self.measured(), parts["classes_train"], parts["edits"]]
+        names += [training["dataset"]] if training and self.local_models() else []
+        return [name for name in dict.fromkeys(filter(None, names)) if not self.adopted(name)]
+
+    def adopted(self, dataset: str) -> bool:
+        """Whether a data set is a store made elsewhere."""
+        return self.datasets[dataset]["source"] == "store"
+
+    def local_models(self) -> list[str]:
+        """Models of the run that are trained here."""
+        return [name for name in self.config["models"] if self.is_local(name)]
+
+    def is_local(self, model: str) -> bool:
+        """Whether a model is trained here."""
+        return self.models[model]["checkpoint"] == LOCAL
+
+    def sae_sizes(self, sae: str) -> tuple[int, int]:
+        """Expansion and l0 of an SAE."""
+        row, default = self.saes[sae], self.config["sae"]
+        return row["expansion"] or default["expansion"], row["l0"] or default["l0"]
+
+    def alignment(self, sae: str) -> str | None:
+        """The alignment loss of an SAE, None for a plain one."""
+        name = self.saes[sae]["alignment"]
+        return None if name == "none" else name
+
+    def beta(self, model: str, sae: str) -> float:
+        """Weight of the alignment term of an SAE on a model."""
+        told = self.saes[sae]["beta"]
+        if told != "model":
+            return float(told)
+        default = self.config["sae"]["beta"]
+        return float(self.models[model]["beta"] if default is None else default)
+
+    def available(self, target: str) -> bool:
+        """Whether the config has what a target needs."""
+        if self.targets[target]["needs"] == "factors":
+            return self.datasets[self.train]["source"] == "scenes"
+        return True
+
+    def targets_of(self, kind: str) -> list[str]:
+        """Available targets of a kind, in the order of the registry."""
+        return [
+            name
+            for name, row in self.targets.items()
+            if row["kind"] == kind and self.available(name)
+        ]
+
+
+def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
+    """Check a config against its schema and the registries, and those against theirs.
+
+    Parameters
+    ----------
+    config : mapping
+    source : str
+        File (and options) that the config is from, for messages.
+    root : path
+        The repository: its ``config/`` and ``workflow/schemas/`` are read.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        One sentence that names the file, the key, and what is allowed there.
+    """
+    root = Path(root)
+    schemas = {
+        name: load_schema(root / f"workflow/schemas/{name}.schema.yaml")
+        for name in ("config", *REGISTRIES)
+    }
+    check(config, schemas["config"], source)
+    rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
+    if config["store"] is not None:
+        config, stores, model = _adopt(config)
+        rows["datasets"] = {**rows["datasets"], **stores}
+        rows["models"] = {**rows["models"], **model}
+    run = Run(config=config, source=source, **rows)
+    for problem in _problems(run):
+        raise InputError(f"{source}: {problem}")
+    return run
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
+
+
+def _adopt(config: Mapping[str, Any]) -> tuple[dict, dict, dict]:
+    """The config with its own stores in the place of models and data sets."""
+    name = _slug(config["store"])
+    paths = {name: config["store"]}
+    if config["test_store"] is not None:
+        test = _slug(config["test_store"])
+        paths[test if test != name else f"{name}-test"] = config["test_store"]
+    datasets = {
+        key: {"dataset": key, "source": "store", "kind": "pairs", "path": path, "title": key}
+        for key, path in paths.items()
+    }
+    model = {name: {"model": name, "checkpoint": "", "dim": None, "beta": 0.0, "title": name}}
+    changed = {
+        **config,
+        "results": str(Path(config["results"]) / name),
+        "models": [name],
+        "datasets": {
+            **dict.fromkeys(("classes", "classes_train", "edits")),
+            "train": name,
+            "transfer": list(paths)[1:],
+        },
+    }
+    return changed, datasets, model
+
+
+def _problems(run: Run) -> Iterator[str]:
+    """What is wrong across keys, a sentence each."""
+    config = run.config
+    parts = config["datasets"]
+    if parts["train"] is None:
+        yield "key datasets.train is null and no store is given; name a data set or pass store=FOLDER"
+        return
+    for key, kinds in (
+        ("train", ("pairs",)),
+        ("transfer", ("pairs",)),
+        ("classes", ("classes",)),
+        ("classes_train", ("classes",)),
+        ("edits", ("edits",)),
+    ):
+        allowed = [name for name, row in run.datasets.items() if row["kind"] in kinds]
+        names = parts[key] if isinstance(parts[key], list) else filter(None, [parts[key]])
+        for name in names:
+            if name not in allowed:
+                yield f"key datasets.{key} names {name}; {choose(name, allowed)}"
+    for key, table in (("models", run.models), ("saes", run.saes)):
+        for name in config[key]:
+            if name not in table:
+                yield f"key {key} names {name}; {choose(name, list(table))} (config/{key}.tsv)"
+    for key in ("rows", "folders"):
+        for name in config[key]:
+            if name not in run.datasets:
+                yield f"unknown key {key}.{name}; {choose(name, list(run.datasets))}"
+    if parts["classes"] and not parts["classes_train"]:
+        yield "key datasets.classes_train is null; datasets.classes needs it for the classifier"
+    yield from _unset_problems(run)
+    yield from _size_problems(run)
+
+
+def _unset_problems(run: Run) -> Iterator[str]:
+    config = run.config
+    training = config["encoder_training"]
+    local = run.local_models()
+    if local and training is None:
+        yield f"key encoder_training is null; {', '.join(local)} (checkpoint local) need it"
+    if training is not None:
+        pairs = [name for name, row in run.datasets.items() if row["kind"] == "pairs"]
+        if training["dataset"] not in pairs:
+            named = training["dataset"]
+            yield f"key encoder_training.dataset names {named}; {choose(named, pairs)}"
+        for name in local:
+            if name not in training["epochs"]:
+                yield f"key encoder_training.epochs has no entry for {name}; add one"
+        trained = [name for name, row in run.models.items() if row["checkpoint"] == LOCAL]
+        for name in training["epochs"]:
+            if name not in trained:
+                yield f"unknown key encoder_training.epochs.{name}; {choose(name, trained)}"
+    for name in run.drawn():
+        source = run.datasets[name]["source"]
+        if source == "scenes" and name not in config["rows"]:
+            yield f"key rows.{name} is missing; scenes are drawn in the number asked for"
+        if source == "folder" and name not in config["folders"]:
+            yield f"key folders.{name} is missing; it says where {name} lies on this machine"
+
+
+def _size_problems(run: Run) -> Iterator[str]:
+    for sae in run.config["saes"]:
+        expansion, l0 = run.sae_sizes(sae)
+        for model in run.config["models"]:
+            dim = run.models[model]["dim"]
+            if dim is not None and l0 > expansion * dim:
+                yield (
+                    f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
+                    f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
+                )
+        if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
+            yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"

@@ -1,0 +1,183 @@
+"""Closed schemas: checking tables and configs, with one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from isoenergy.errors import InputError
+
+
+def load_schema(path: str | Path) -> dict[str, Any]:
+    """Read a JSON schema written as YAML."""
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def choose(name: str, allowed: Sequence[str]) -> str:
+    """What is allowed instead of ``name``, and which of it was probably meant."""
+    near = difflib.get_close_matches(name, allowed, n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"allowed are {', '.join(allowed) or 'none'}{meant}"
+
+
+def check(content: Any, schema: Mapping[str, Any], source: str) -> None:
+    """Check content against a schema.
+
+    Parameters
+    ----------
+    content : object
+    schema : mapping
+    source : str
+        File that the content is from, for the message.
+
+    Raises
+    ------
+    InputError
+        Names the file, the key, and what is allowed there.
+    """
+    errors = sorted(Draft202012Validator(schema).iter_errors(content), key=_order)
+    if errors:
+        raise InputError(f"{source}: {_sentence(errors[0])}")
+
+
+def _order(error: ValidationError) -> tuple:
+    # Unknown keys first: a misspelt key is also a missing one, and the misspelling says more.
+    return (error.validator != "additionalProperties", [str(part) for part in error.absolute_path])
+
+
+def _sentence(error: ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path)
+    where = f"key {key}" if key else "the top level"
+    value = error.instance
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(name for name in value if name not in known)
+        return f"unknown key {_join(key, unknown)}; {choose(unknown, known)}"
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in value)
+        told = error.schema["properties"][missing].get("description", "")
+        return f"key {_join(key, missing)} is missing; it says: {told}"
+    if error.validator == "enum":
+        return (
+            f"{where} is {value!r}; {choose(str(value), [str(v) for v in error.validator_value])}"
+        )
+    told = error.schema.get("description", "")
+    return f"{where} is {value!r}, {_allowed(error.schema)} is allowed" + (
+        f" ({told.rstrip('.')})" if told else ""
+    )
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_allowed(option) for option in schema["anyOf"])
+    if "const" in schema:
+        return repr(schema["const"])
+    types = schema.get("type", "another value")
+    text = " or ".join([types] if isinstance(types, str) else types)
+    for name, sign in (
+        ("minimum", ">="),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "<="),
+        ("exclusiveMaximum", "<"),
+    ):
+        if name in schema:
+            text += f" {sign} {schema[name]}"
+    if "minItems" in schema or "minLength" in schema:
+        text += " that is not empty"
+    if schema.get("uniqueItems"):
+        text += " without repeats"
+    if "pattern" in schema:
+        text += " of letters, digits, '.', '_' and '-'"
+    return text
+
+
+def _convert(text: str, schema: Mapping[str, Any]) -> Any:
+    """A table cell as the type its column's schema asks for; as it is where it does not fit."""
+    options = schema.get("anyOf", [schema])
+    types = {name for option in options for name in _types(option)}
+    if text == "" and ("null" in types or None in schema.get("enum", [])):
+        return None
+    if "boolean" in types and text in ("true", "false"):
+        return text == "true"
+    for name, convert in (("integer", int), ("number", float)):
+        if name in types:
+            try:
+                return convert(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
+
+
+def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read a registry table: tab-separated, a header, one row per entry, its name first.
+
+    Parameters
+    ----------
+    path : path
+    schema : mapping
+        Schema of one row; its first required key names the entries.
+
+    Returns
+    -------
+    dict of str to dict
+        Rows by name, cells converted to the types that the schema asks for.
+
+    Raises
+    ------
+    InputError
+        Names the file, the row and the column that is wrong, or the name that occurs twice.
+    """
+    name_column = schema["required"][0]
+    rows: dict[str, dict[str, Any]] = {}
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for line, cells in enumerate(reader, start=2):
+            if None in cells or None in cells.values():
+                raise InputError(
+                    f"{path}, line {line}: has more or fewer cells than the header's "
+                    f"{len(reader.fieldnames or [])}; separate cells by single tabs"
+                )
+            row = {
+                column: _convert(text, schema["properties"].get(column, {}))
+                for column, text in cells.items()
+            }
+            check(row, schema, f"{path}, line {line}")
+            name = row[name_column]
+            if name in rows:
+                raise InputError(f"{path}, line {line}: {name_column} {name} occurs twice")
+            rows[name] = row
+    return rows
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """The keys of a config or columns of a table as a markdown table."""
+    lines = ["| key | value | what it says |", "|---|---|---|"]
+
+    def add(prefix: str, properties: Mapping[str, Any]) -> None:
+        for name, part in properties.items():
+            allowed = (
+                " or ".join(f"`{value}`" for value in part["enum"])
+                if "enum" in part
+                else _allowed(part)
+            )
+            lines.append(f"| `{prefix}{name}` | {allowed} | {part['description']} |")
+            add(f"{prefix}{name}.", part.get("properties", {}))
+
+    add("", schema["properties"])
+    return "\n".join(lines) + "\n"
