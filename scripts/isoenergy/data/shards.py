@@ -1,0 +1,108 @@
+"""Picture shards: plain tar files of pictures, the layout that img2dataset writes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from isoenergy.errors import InputError
+from isoenergy.files import replacing
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# A picture of more pixels is refused before it is decoded (decompression bombs).
+MAX_PIXELS = 64_000_000
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode one RGB picture, ndarray of shape (height, width, 3), uint8, without loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def write_shard(path: str | Path, pictures: Iterable[tuple[str, bytes]], suffix: str) -> None:
+    """Write one shard atomically; equal pictures give equal bytes.
+
+    Parameters
+    ----------
+    path : path
+        The tar file.
+    pictures : iterable of (key, encoded picture)
+        Keys are unique and hold no slash or dot.
+    suffix : str
+        File suffix of the encoding, e.g. ``".png"``.
+    """
+    with (
+        replacing(path) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for key, content in pictures:
+            member = tarfile.TarInfo(f"{key}{suffix}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def list_shards(folder: str | Path) -> list[Path]:
+    """The shards of a folder in order.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    shards = sorted(Path(folder).glob("*.tar"))
+    if not shards:
+        raise InputError(f"{folder} holds no picture shards (*.tar); run the data stage again")
+    return shards
+
+
+def read_pictures(folder: str | Path) -> Iterator[tuple[str, bytes]]:
+    """Every picture of a folder's shards in stored order, as (key, encoded picture).
+
+    Members are read in place and never unpacked to disk; members that are not pictures
+    (img2dataset's ``.txt`` and ``.json``) are passed over.
+
+    Raises
+    ------
+    InputError
+        If a shard is truncated or is not a tar file.
+    """
+    for shard in list_shards(folder):
+        try:
+            with tarfile.open(shard, "r:") as tar:
+                for member in tar:
+                    name = Path(member.name)
+                    if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
+                        content = tar.extractfile(member)
+                        yield name.stem, content.read() if content else b""
+        except tarfile.TarError as error:
+            raise InputError(
+                f"{shard} is broken ({error}); delete {folder} to make it again"
+            ) from None
+
+
+def decode_picture(content: bytes) -> Image.Image:
+    """Decode one picture to RGB.
+
+    Raises
+    ------
+    InputError
+        If it cannot be decoded, is larger than ``MAX_PIXELS`` or has a side of one pixel.
+    """
+    try:
+        picture = Image.open(io.BytesIO(content))
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise InputError(f"picture of {width} x {height} pixels is over {MAX_PIXELS}")
+        if min(width, height) < 2:
+            raise InputError(f"picture of {width} x {height} pixels has a side of one pixel")
+        return picture.convert("RGB")
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise InputError(f"picture cannot be decoded ({type(error).__name__})") from None
