@@ -1,0 +1,1 @@
+"""Stage embed: dual encoders, and the embedding stores they fill."""

@@ -1,0 +1,347 @@
+"""The embedding store: the clip-retrieval layout, checked whenever it is opened.
+
+``img_emb/img_emb_0000.npy`` and ``text_emb/text_emb_0000.npy`` (float16 or float32, any number of
+parts) hold unit-norm rows; image row i and text row i are one pair. ``metadata/*.parquet`` has a
+row per pair, its ``id`` first. ``store.json`` says what made it and holds hashes of the row ids
+that each part was made from. A store made elsewhere may lack metadata and ``store.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isoenergy.errors import InputError
+from isoenergy.files import (
+    hash_strings,
+    open_npy,
+    read_json,
+    read_parquet,
+    replacing_folder,
+    write_json,
+    write_npy,
+    write_parquet,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "isoenergy-store-1"
+ARRAYS = {"image": "img_emb", "text": "text_emb", "source": "source_emb"}
+# A unit row stored in float16 is off by up to about 1e-3.
+NORM_TOLERANCE = 5e-3
+_BLOCK = 65_536
+
+
+class Rows:
+    """Rows of one modality, memory-mapped over its parts and read as float32.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of shape (rows_j, dim)
+    normalise : bool
+        Scale every row read to unit length.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], normalise: bool = False) -> None:
+        self._parts = list(parts)
+        self._normalise = normalise
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.shape = (int(self._starts[-1]), int(parts[0].shape[1]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Rows as ndarray of shape (n, dim), float32, in the order asked for."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows, dtype=np.int64)
+        values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        owner = np.searchsorted(self._starts, rows, side="right") - 1
+        for index in np.unique(owner):
+            inside = owner == index
+            values[inside] = self._parts[index][rows[inside] - self._starts[index]]
+        if self._normalise:
+            norms = np.linalg.norm(values, axis=1, keepdims=True)
+            np.divide(values, norms, out=values, where=norms > 0)
+        return values
+
+    def blocks(self, size: int = _BLOCK) -> Iterator[tuple[int, np.ndarray]]:
+        """Consecutive blocks as (first row, float32 array)."""
+        for start in range(0, len(self), size):
+            yield start, self[slice(start, start + size)]
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """An opened, checked store.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    image, text : Rows of shape (n, dim)
+    source : Rows of shape (n, dim) or None
+        For edits: the source picture of each row (``image`` is the target).
+    classes : ndarray of shape (n_classes, dim) or None
+        For labelled classes: the class vectors; ``text`` repeats them by label.
+    description : dict
+        What ``store.json`` says.
+    """
+
+    path: Path
+    image: Rows
+    text: Rows
+    source: Rows | None
+    classes: np.ndarray | None
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def dim(self) -> int:
+        """Width of the embeddings."""
+        return self.image.shape[1]
+
+    def metadata(self) -> pd.DataFrame:
+        """Metadata of every row, in row order; only ``id`` where the store has none."""
+        return _read_metadata(_location(self.path, self.description), len(self))
+
+
+def _location(path: Path, description: Mapping[str, Any]) -> Path:
+    return Path(description.get("location") or path)
+
+
+def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
+    """Open a store and check it.
+
+    Parameters
+    ----------
+    path : path
+        The store's folder, or its ``store.json``.
+    check_values : bool
+        Also read every row to check that it is finite and has unit norm.
+
+    Raises
+    ------
+    InputError
+        One sentence for: a missing or truncated file, arrays of different length or width, a
+        dtype other than float16 or float32, values that are not finite, rows that are zero or not
+        of unit norm, ids that are repeated or differ between pictures, texts and metadata.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == "store.json" else path
+    described = (folder / "store.json").exists()
+    description = read_json(folder / "store.json") if described else {}
+    location = _location(folder, description)
+    if not location.is_dir():
+        raise InputError(f"{location} is not a folder; an embedding store is a folder")
+    normalise = bool(description.get("normalise"))
+    rows = {
+        name: _open_rows(location, prefix, normalise)
+        for name, prefix in ARRAYS.items()
+        if name != "source" or (location / prefix).is_dir()
+    }
+    _check_shapes(location, rows, description)
+    if described:
+        _check_ids(location, len(rows["image"]), description)
+    classes = None
+    if (location / "classes.npy").exists():
+        classes = np.asarray(open_npy(location / "classes.npy"), dtype=np.float32)
+    if check_values:
+        for name, values in rows.items():
+            _check_values(f"{location / ARRAYS[name]}", values)
+    return EmbeddingStore(
+        folder, rows["image"], rows["text"], rows.get("source"), classes, description
+    )
+
+
+def _open_rows(location: Path, prefix: str, normalise: bool) -> Rows:
+    paths = sorted((location / prefix).glob(f"{prefix}_*.npy"))
+    if not paths:
+        raise InputError(
+            f"{location} has no {prefix}/{prefix}_*.npy; an embedding store has the layout "
+            "img_emb/img_emb_0000.npy, text_emb/text_emb_0000.npy"
+        )
+    parts = [open_npy(path) for path in paths]
+    for part_path, part in zip(paths, parts, strict=True):
+        if part.ndim != 2 or part.dtype not in (np.float16, np.float32):
+            raise InputError(
+                f"{part_path} has shape {part.shape} and type {part.dtype}; "
+                "allowed are rows of float16 or float32"
+            )
+        if part.shape[1] != parts[0].shape[1]:
+            raise InputError(
+                f"{part_path} is {part.shape[1]} wide and {paths[0].name} {parts[0].shape[1]}; "
+                "all parts have one width"
+            )
+    return Rows(parts, normalise)
+
+
+def _check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping[str, Any]) -> None:
+    n, dim = rows["image"].shape
+    for name, values in rows.items():
+        if values.shape != (n, dim):
+            raise InputError(
+                f"{location}: {ARRAYS[name]} has {values.shape[0]} rows of {values.shape[1]} and "
+                f"img_emb {n} of {dim}; row i of each is one pair, so both must agree"
+            )
+    told = (description.get("rows", n), description.get("dim", dim))
+    if told != (n, dim):
+        raise InputError(
+            f"{location}: store.json says {told[0]} rows of {told[1]} and the arrays have {n} of "
+            f"{dim}; a part is missing or truncated, embed again"
+        )
+    if n == 0:
+        raise InputError(f"{location} has no rows")
+
+
+def _read_metadata(location: Path, n: int) -> pd.DataFrame:
+    import pandas as pd
+
+    paths = sorted((location / "metadata").glob("*.parquet"))
+    if not paths:
+        return pd.DataFrame({"id": [str(i) for i in range(n)]})
+    table = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
+    if len(table) != n:
+        raise InputError(
+            f"{location}: metadata has {len(table)} rows and img_emb {n}; they must agree"
+        )
+    if "id" not in table:
+        table.insert(0, "id", [str(i) for i in range(n)])
+    return table
+
+
+def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> None:
+    ids = _read_metadata(location, n)["id"]
+    if ids.duplicated().any():
+        first = ids[ids.duplicated()].iloc[0]
+        raise InputError(f"{location}: row id {first!r} occurs twice in the metadata")
+    found = hash_strings(ids)
+    for name, told in description.get("ids", {}).items():
+        if told != found:
+            raise InputError(
+                f"{location}: the {name} rows were made from other row ids than the metadata "
+                "holds, or in another order; embed again so that row i is one pair everywhere"
+            )
+
+
+def _check_values(where: str, rows: Rows) -> None:
+    for start, values in rows.blocks():
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise InputError(
+                f"{where}: row {row} holds NaN or infinity; drop the pair or embed it again"
+            )
+        norms = np.linalg.norm(values, axis=1)
+        off = np.abs(norms - 1) > NORM_TOLERANCE
+        if off.any():
+            row = int(np.argmax(off))
+            kind = "is all zero" if norms[row] == 0 else f"has norm {norms[row]:.4g}"
+            fix = (
+                "drop the pair or embed it again"
+                if norms[row] == 0
+                else "rows have unit norm; set normalise: true in the config to scale them"
+            )
+            raise InputError(f"{where}: row {start + row} {kind}; {fix}")
+
+
+def write_store(
+    folder: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    metadata: pd.DataFrame,
+    row_ids: Mapping[str, Sequence[str]],
+    description: Mapping[str, Any],
+    classes: np.ndarray | None = None,
+) -> None:
+    """Write a store of one part and check it; ``store.json`` comes last.
+
+    Parameters
+    ----------
+    folder : path
+    arrays : mapping of {"image", "text", "source"} to ndarray of shape (n, dim)
+        float16 or float32, unit-norm rows.
+    metadata : DataFrame of n rows
+        Column ``id`` first.
+    row_ids : mapping of {"image", "text"} to sequence of n str
+        The ids each array was made from, in its own row order.
+    description : mapping
+        Model, dataset, preprocessing: copied into ``store.json``.
+    classes : ndarray of shape (n_classes, dim), optional
+        Class vectors of a labelled data set.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_store`.
+    """
+    folder = Path(folder)
+    (folder / "store.json").unlink(missing_ok=True)
+    for name, values in arrays.items():
+        with replacing_folder(folder / ARRAYS[name]) as temporary:
+            write_npy(temporary / f"{ARRAYS[name]}_0000.npy", np.ascontiguousarray(values))
+    with replacing_folder(folder / "metadata") as temporary:
+        write_parquet(temporary / "metadata_0000.parquet", metadata)
+    if classes is not None:
+        write_npy(folder / "classes.npy", classes)
+    n, dim = arrays["image"].shape
+    content = {
+        **description,
+        "format": FORMAT,
+        "rows": n,
+        "dim": dim,
+        "dtype": str(arrays["image"].dtype),
+        "ids": {name: hash_strings(ids) for name, ids in row_ids.items()},
+    }
+    open_store(folder)
+    _check_ids(folder, n, content)
+    write_json(folder / "store.json", content)
+
+
+def adopt_store(path: str | Path, description_path: str | Path, name: str, normalise: bool) -> None:
+    """Take a store made elsewhere into the results, by reference and after a full check.
+
+    Parameters
+    ----------
+    path : path
+        Folder in the clip-retrieval layout.
+    description_path : path
+        The ``store.json`` to write; it points at ``path``.
+    name : str
+        Name of the data set in tables.
+    normalise : bool
+        Scale rows to unit norm whenever they are read.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_store`.
+    """
+    path = Path(path).resolve()
+    rows = {key: _open_rows(path, ARRAYS[key], normalise) for key in ("image", "text")}
+    _check_shapes(path, rows, {})
+    for key, values in rows.items():
+        _check_values(str(path / ARRAYS[key]), values)
+    ids = _read_metadata(path, len(rows["image"]))["id"].astype(str)
+    n, dim = rows["image"].shape
+    write_json(
+        description_path,
+        {
+            "format": FORMAT,
+            "location": str(path),
+            "dataset": name,
+            "model": "store",
+            "kind": "pairs",
+            "rows": n,
+            "dim": dim,
+            "normalise": normalise,
+            "ids": {"metadata": hash_strings(ids)},
+        },
+    )
