@@ -1,0 +1,1 @@
+"""Stage train: sparse autoencoders, alignment losses and how they are fitted."""

@@ -1,0 +1,58 @@
+"""Sparse codes of one batch while training: what is chosen, and how strongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SparseCodes:
+    """Codes of a batch, kept as the chosen atoms alone (never a dense rows × K array).
+
+    Attributes
+    ----------
+    values : Tensor of shape (rows, slots)
+        Coefficients, differentiable. A slot may be 0.
+    indices : Tensor of shape (rows, slots), int64
+        Which atom each slot belongs to, in [0, K). No atom has a non-zero value in two slots of
+        a row: see :func:`merge_repeats`.
+    n_atoms : int
+        K.
+    """
+
+    values: Tensor
+    indices: Tensor
+    n_atoms: int
+
+    def __getitem__(self, rows: slice) -> SparseCodes:
+        return SparseCodes(self.values[rows], self.indices[rows], self.n_atoms)
+
+    def dense(self) -> Tensor:
+        """The same codes as a Tensor of shape (rows, K); for tests and small K."""
+        zeros = self.values.new_zeros(len(self.values), self.n_atoms)
+        return zeros.scatter_add(1, self.indices, self.values)
+
+    def decode(self, atoms: Tensor) -> Tensor:
+        """Reconstruction from the chosen atoms, Tensor (rows, slots, dim) -> (rows, dim)."""
+        return torch.einsum("rs,rsd->rd", self.values, atoms)
+
+
+def merge_repeats(values: Tensor, indices: Tensor) -> Tensor:
+    """Add up the slots of a row that chose the same atom, into the first of them.
+
+    Parameters
+    ----------
+    values : Tensor of shape (rows, slots)
+    indices : Tensor of shape (rows, slots), int64
+
+    Returns
+    -------
+    Tensor of shape (rows, slots)
+        Sums in the first slot of each atom, 0 in its later slots; differentiable in ``values``.
+    """
+    same = indices.unsqueeze(2) == indices.unsqueeze(1)
+    first = ~same.tril(-1).any(dim=2, keepdim=True)
+    return torch.einsum("rst,rt->rs", (same & first).to(values.dtype), values)

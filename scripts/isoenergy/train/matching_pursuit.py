@@ -1,0 +1,97 @@
+"""Matching pursuit over a learned dictionary, exact and cheap (SPEC 2.2, paper Section 3).
+
+Unrolled, the pursuit is: r <- x; k times: c = D r, i = argmax c (signed), z_i += c_i,
+r <- r - c_i D_i. Choosing the atoms needs no gradient, so it is done first and alone. Given the
+chosen atoms A (k x d, in order, repeats included), every coefficient is
+v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
+T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
+gradient, without keeping any rows x K array for the backward pass.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from isoenergy.train.codes import SparseCodes, merge_repeats
+from isoenergy.train.sae import ARCHITECTURES, SAE
+
+# Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
+# above, residuals are, which costs one product with the dictionary per step but K x d memory.
+GRAM_LIMIT = 8192
+
+
+@torch.no_grad()
+def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
+    """Atoms that matching pursuit picks, in order; ties go to the lowest index.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, dim)
+    dictionary : Tensor of shape (K, dim)
+        Unit-norm rows.
+    l0 : int
+        Number of steps, at least 1.
+
+    Returns
+    -------
+    Tensor of shape (rows, l0), int64
+        May repeat an atom within a row.
+    """
+    n_atoms = len(dictionary)
+    chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
+    correlations = x @ dictionary.T
+    if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
+        gram = dictionary @ dictionary.T
+        for step in range(l0):
+            value, atom = correlations.max(dim=1)
+            chosen[:, step] = atom
+            if step + 1 < l0:
+                correlations.addcmul_(gram[atom], value.unsqueeze(1), value=-1)
+        return chosen
+    residual = x.clone()
+    for step in range(l0):
+        value, atom = correlations.max(dim=1)
+        chosen[:, step] = atom
+        if step + 1 < l0:
+            residual.addcmul_(dictionary[atom], value.unsqueeze(1), value=-1)
+            torch.mm(residual, dictionary.T, out=correlations)
+    return chosen
+
+
+def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]:
+    """Matching-pursuit codes and reconstruction of a batch, differentiable in both arguments.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, dim)
+    dictionary : Tensor of shape (K, dim)
+        Unit-norm rows (projected before the call; the gradient is not projected, SPEC 2.1).
+    l0 : int
+        Number of steps; a repeated atom accumulates, so a row has at most ``l0`` non-zeros.
+
+    Returns
+    -------
+    codes : SparseCodes
+    reconstruction : Tensor of shape (rows, dim)
+        Equal to ``codes.dense() @ dictionary``.
+    """
+    indices = choose_atoms(x, dictionary, l0)
+    atoms = torch.nn.functional.embedding(indices, dictionary)
+    overlaps = atoms @ atoms.transpose(1, 2)
+    targets = torch.einsum("rsd,rd->rs", atoms, x)
+    # unitriangular: the diagonal is taken as 1, as in the unrolled pursuit, which never divides.
+    values = torch.linalg.solve_triangular(
+        overlaps, targets.unsqueeze(2), upper=False, unitriangular=True
+    ).squeeze(2)
+    reconstruction = torch.einsum("rs,rsd->rd", values, atoms)
+    return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
+
+
+@ARCHITECTURES.register("matching_pursuit")
+class MatchingPursuitSAE(SAE):
+    """Matching pursuit with learned atoms; l0 steps, no encoder parameters (paper Section 3)."""
+
+    def forward(self, x: Tensor) -> tuple[SparseCodes, Tensor]:
+        """See :class:`SAE`."""
+        return pursue(x, self.dictionary, self.l0)

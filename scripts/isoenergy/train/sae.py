@@ -1,0 +1,89 @@
+"""What every sparse autoencoder shares: a dictionary of unit-norm atoms (SPEC 2.1)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from isoenergy.errors import InputError
+from isoenergy.registry import Registry
+from isoenergy.train.codes import SparseCodes
+
+_EPSILON = 1e-8
+
+
+class SAE(nn.Module, ABC):
+    """A sparse autoencoder: x -> codes -> reconstruction = codes @ dictionary.
+
+    Add one by subclassing and ``ARCHITECTURES.register(name)``; alignment is a loss term for any
+    of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed.
+
+    Parameters
+    ----------
+    dim : int
+        Width of the embeddings, d.
+    n_atoms : int
+        K.
+    l0 : int
+        Non-zeros per code asked for, in [1, K].
+    generator : torch.Generator
+        Draws the initial atoms (Xavier-uniform, then unit norm).
+
+    Attributes
+    ----------
+    dictionary : Parameter of shape (K, dim)
+
+    Raises
+    ------
+    InputError
+        If ``l0`` is not in [1, K].
+    """
+
+    def __init__(self, dim: int, n_atoms: int, l0: int, generator: torch.Generator) -> None:
+        super().__init__()
+        if not 1 <= l0 <= n_atoms:
+            raise InputError(f"l0 is {l0} and the dictionary has {n_atoms} atoms; allowed is 1..K")
+        self.dim, self.n_atoms, self.l0 = dim, n_atoms, l0
+        atoms = torch.empty(n_atoms, dim)
+        nn.init.xavier_uniform_(atoms, generator=generator)
+        self.dictionary = nn.Parameter(atoms)
+        self.normalise_atoms()
+
+    @torch.no_grad()
+    def normalise_atoms(self) -> None:
+        """Project every atom onto the unit sphere, in place (before every forward pass)."""
+        self.dictionary.div_(self.dictionary.norm(dim=1, keepdim=True).clamp_min(_EPSILON))
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[SparseCodes, Tensor]:
+        """Codes and reconstruction of a batch, differentiable in the parameters.
+
+        Parameters
+        ----------
+        x : Tensor of shape (rows, dim)
+
+        Returns
+        -------
+        codes : SparseCodes
+        reconstruction : Tensor of shape (rows, dim)
+        """
+
+    def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
+        """Training loss without alignment: squared error, mean over batch and dimensions (X2)."""
+        del codes
+        return (x - reconstruction).square().mean()
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> SparseCodes:
+        """Codes of a batch, without gradients."""
+        return self(x)[0]
+
+    def config(self) -> dict[str, Any]:
+        """What ``ARCHITECTURES[architecture](**config)`` needs to build this SAE again."""
+        return {"dim": self.dim, "n_atoms": self.n_atoms, "l0": self.l0}
+
+
+ARCHITECTURES: Registry[type[SAE]] = Registry("SAE architecture")
