@@ -1,0 +1,1 @@
+"""Stage encode: sparse codes of whole stores."""

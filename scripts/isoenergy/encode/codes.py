@@ -1,0 +1,86 @@
+"""Sparse codes on disk: CSR arrays, memory-mapped, written once and read by every metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from isoenergy.errors import InputError
+from isoenergy.files import open_npy, read_json, write_json, write_npy
+
+SIDES = ("image", "text")
+FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in ("values", "indices", "indptr"))
+_DTYPES = {"values": np.float32, "indices": np.int32, "indptr": np.int64}
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of every image and every text of a store.
+
+    Attributes
+    ----------
+    image, text : csr_matrix of shape (n, K), float32
+        Without stored zeros, indices ascending within a row.
+    ids : str
+        Hash of the pairs' ids (see ``embed.store``), or "" where the store has none.
+    """
+
+    image: csr_matrix
+    text: csr_matrix
+    ids: str
+
+    @property
+    def n_atoms(self) -> int:
+        """K."""
+        return self.image.shape[1]
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+
+def write_codes(path: str | Path, codes: Codes) -> None:
+    """Write codes: ``path`` is ``codes.json``, which comes last; the arrays go beside it."""
+    folder = Path(path).parent
+    for side in SIDES:
+        matrix = getattr(codes, side)
+        for part, array in (
+            ("values", matrix.data),
+            ("indices", matrix.indices),
+            ("indptr", matrix.indptr),
+        ):
+            write_npy(folder / f"{side}_{part}.npy", array.astype(_DTYPES[part], copy=False))
+    write_json(
+        path,
+        {
+            "rows": len(codes),
+            "n_atoms": codes.n_atoms,
+            "nonzeros": {side: int(getattr(codes, side).nnz) for side in SIDES},
+            "ids": codes.ids,
+        },
+    )
+
+
+def open_codes(path: str | Path) -> Codes:
+    """Open codes; ``path`` is ``codes.json``.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or truncated, or they do not belong together.
+    """
+    folder = Path(path).parent
+    told = read_json(path)
+    shape = (told["rows"], told["n_atoms"])
+    matrices = {}
+    for side in SIDES:
+        values, indices, indptr = (
+            open_npy(folder / f"{side}_{part}.npy") for part in ("values", "indices", "indptr")
+        )
+        nonzeros = told["nonzeros"][side]
+        if (len(values), len(indices), len(indptr)) != (nonzeros, nonzeros, shape[0] + 1):
+            raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
+        matrices[side] = csr_matrix((values, indices, indptr), shape=shape, copy=False)
+    return Codes(matrices["image"], matrices["text"], told["ids"])

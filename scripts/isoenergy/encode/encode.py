@@ -1,0 +1,84 @@
+"""Encode a whole store with one SAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from isoenergy.embed.store import Rows, open_store
+from isoenergy.encode.codes import Codes, write_codes
+from isoenergy.errors import InputError
+from isoenergy.progress import Progress
+from isoenergy.train.checkpoint import load_sae
+from isoenergy.train.sae import SAE
+
+
+def encode_rows(sae: SAE, rows: Rows, block: int, bar: Progress) -> csr_matrix:
+    """Codes of one modality.
+
+    Parameters
+    ----------
+    sae : SAE
+    rows : Rows of shape (n, dim)
+    block : int
+        Rows at a time; bounds the working memory.
+    bar : Progress
+
+    Returns
+    -------
+    csr_matrix of shape (n, K), float32
+    """
+    values, indices, counts = [], [], []
+    for _, x in rows.blocks(block):
+        codes = sae.encode(torch.from_numpy(x))
+        order = codes.indices.argsort(dim=1, stable=True)
+        kept = codes.values.gather(1, order)
+        where = kept != 0
+        values.append(kept[where].numpy())
+        indices.append(codes.indices.gather(1, order)[where].numpy().astype(np.int32))
+        counts.append(where.sum(dim=1).numpy())
+        bar.step(len(x))
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    return csr_matrix(
+        (np.concatenate(values), np.concatenate(indices), indptr), shape=(len(rows), sae.n_atoms)
+    )
+
+
+def encode_store(
+    weights: str | Path, store: str | Path, codes: str | Path, block: int, what: str
+) -> None:
+    """Encode both modalities of a store and write the codes.
+
+    Parameters
+    ----------
+    weights : path
+        ``sae.safetensors`` of a checkpoint.
+    store : path
+        Embedding store.
+    codes : path
+        ``codes.json`` to write; arrays beside it.
+    block : int
+        Rows at a time.
+    what : str
+        Name for messages.
+
+    Raises
+    ------
+    InputError
+        If checkpoint or store is broken, or their widths differ.
+    """
+    sae = load_sae(weights)
+    opened = open_store(store)
+    if opened.dim != sae.dim:
+        raise InputError(
+            f"{store} is {opened.dim} wide and {weights} was trained on {sae.dim}; "
+            "a checkpoint encodes stores of its own model only"
+        )
+    with Progress(f"encode {what}", 2 * len(opened), "rows") as bar:
+        image = encode_rows(sae, opened.image, block, bar)
+        text = encode_rows(sae, opened.text, block, bar)
+    ids = opened.description.get("ids", {})
+    write_codes(codes, Codes(image, text, next(iter(ids.values()), "")))
