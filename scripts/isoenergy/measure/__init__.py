@@ -1,0 +1,1 @@
+"""Stage measure: every metric, one function each."""

@@ -1,0 +1,200 @@
+"""Everything measured on raw embeddings of one model and data set (Table 6, Figs 10 and 11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isoenergy.embed.store import EmbeddingStore, open_store
+from isoenergy.errors import InputError
+from isoenergy.files import write_parquet
+from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
+from isoenergy.measure.gap import difference_in_mean, separability, wasserstein
+from isoenergy.measure.geometry import COSINE_KINDS, cosine_histograms, principal_plane
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.seeds import generator
+
+RECALL_KS = (1, 5)
+PAIR_METRICS = (
+    "difference_in_mean",
+    "wasserstein",
+    "separability",
+    "recall_at_1",
+    "recall_at_5",
+)
+CLASS_METRICS = ("zero_shot_at_1", "zero_shot_at_5")
+CLASSIFIER_METRICS = ("classifier_at_1", "classifier_at_5")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Largest sample sizes; a smaller set is used whole.
+
+    Attributes
+    ----------
+    gap : int
+        Images, and texts, for DiM, separability, PCA and cosines.
+    wasserstein : int
+        Images, and texts, for W; its cost grows with the cube.
+    """
+
+    gap: int
+    wasserstein: int
+
+
+def draw_rows(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """``size`` different rows of ``n``, or all of them if there are fewer, in random order."""
+    return rng.permutation(n)[: min(size, n)]
+
+
+def measure_embeddings(
+    store: str | Path,
+    folder: str | Path,
+    pca: str | Path,
+    cosines: str | Path,
+    samples: Samples,
+    seed: int,
+) -> None:
+    """Measure the embeddings of one store and write a metric file for each number.
+
+    Parameters
+    ----------
+    store : path
+    folder : path
+        Where ``{metric}.json`` go: ``PAIR_METRICS``, for labelled classes also
+        ``CLASS_METRICS``.
+    pca, cosines : path
+        Figure data to write: coordinates in the principal plane, and cosine histograms.
+    samples : Samples
+    seed : int
+    """
+    opened = open_store(store)
+    n = len(opened)
+    metrics = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, seed)]
+    if opened.classes is not None:
+        labels = opened.metadata()["label"].to_numpy()
+        accuracy = zero_shot_accuracy(opened.image[:], opened.classes, labels, RECALL_KS)
+        metrics += [
+            Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
+            for k, value in accuracy.items()
+        ]
+    _write_figure_data(opened, pca, cosines, samples, seed)
+    for metric in metrics:
+        write_metric(folder, metric)
+
+
+def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Metric]:
+    rng = generator(seed, "gap")
+    n = len(store)
+    image = store.image[draw_rows(n, samples.gap, rng)]
+    text = store.text[draw_rows(n, samples.gap, rng)]
+    size = {"images": len(image), "texts": len(text)}
+    few = min(samples.wasserstein, n)
+    solved = wasserstein(image[:few], text[:few])
+    return [
+        Metric("difference_in_mean", {"code": difference_in_mean(image, text)}, size, seed=seed),
+        Metric(
+            "wasserstein",
+            {"code": solved.cost},
+            {"images": few, "texts": few},
+            seed=seed,
+            note=f"relative duality gap {max(solved.gap, 0):.1e}",
+        ),
+        Metric(
+            "separability",
+            {"paper": separability(image, text, rng)},
+            {name: count // 2 for name, count in size.items()},
+            protocol="paper",
+            seed=seed,
+        ),
+    ]
+
+
+def _retrieval_metrics(store: EmbeddingStore, seed: int) -> list[Metric]:
+    recall = recall_at(store.image[:], store.text[:], RECALL_KS, generator(seed, "recall"))
+    return [
+        Metric(f"recall_at_{k}", {"code": value}, {"pairs": len(store)}, seed=seed)
+        for k, value in recall.items()
+    ]
+
+
+def _write_figure_data(
+    store: EmbeddingStore, pca: str | Path, cosines: str | Path, samples: Samples, seed: int
+) -> None:
+    import pandas as pd
+
+    rng = generator(seed, "figures")
+    rows = draw_rows(len(store), samples.gap, rng)
+    image, text = store.image[rows], store.text[rows]
+    planes = {
+        name: pd.DataFrame({"modality": name, "x": xy[:, 0], "y": xy[:, 1]}).astype(
+            {"x": np.float32, "y": np.float32}
+        )
+        for name, xy in zip(("image", "text"), principal_plane(image, text), strict=True)
+    }
+    write_parquet(pca, pd.concat(planes.values(), ignore_index=True))
+    histograms = cosine_histograms(image, text, rng)
+    edges = histograms["edges"]
+    write_parquet(
+        cosines,
+        pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "kind": kind,
+                        "left": edges[:-1],
+                        "right": edges[1:],
+                        "density": histograms[kind],
+                    }
+                )
+                for kind in COSINE_KINDS
+            ],
+            ignore_index=True,
+        ),
+    )
+
+
+def measure_classifier(
+    train_store: str | Path,
+    test_store: str | Path,
+    folder: str | Path,
+    training: ClassifierTraining,
+    seed: int,
+) -> None:
+    """Train the linear classifier on one store of labelled classes, test it on another.
+
+    Parameters
+    ----------
+    train_store, test_store : path
+    folder : path
+        Where ``CLASSIFIER_METRICS`` go.
+    training : ClassifierTraining
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a store has no classes, or they are not the same ones.
+    """
+    train, test = open_store(train_store), open_store(test_store)
+    if train.classes is None or test.classes is None or len(train.classes) != len(test.classes):
+        raise InputError(
+            f"{train_store} and {test_store} must hold the same labelled classes to train and "
+            "test a classifier"
+        )
+    accuracy = classifier_accuracy(
+        train.image[:],
+        train.metadata()["label"].to_numpy(),
+        test.image[:],
+        test.metadata()["label"].to_numpy(),
+        len(train.classes),
+        RECALL_KS,
+        training,
+        seed,
+    )
+    for k, value in accuracy.items():
+        size = {"train": len(train), "test": len(test)}
+        write_metric(folder, Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed))

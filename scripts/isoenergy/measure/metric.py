@@ -1,0 +1,99 @@
+"""One measured number on disk: its value under every protocol, sample sizes and seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isoenergy.errors import InputError
+from isoenergy.files import read_json, write_json
+
+CODE, PAPER = "code", "paper"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number.
+
+    Attributes
+    ----------
+    name : str
+    protocols : mapping of str to float
+        The value under each reading; ``"code"`` is what the authors' code does and what the
+        printed tables used, ``"paper"`` what the paper's text says (SPEC section 0). May be
+        infinite (a ratio with nothing below) or NaN (undefined).
+    protocol : str
+        The default one, a key of ``protocols``.
+    n : mapping of str to int
+        Sample sizes.
+    seed : int or None
+        Seed of what was sampled; None where nothing was.
+    sd : float or None
+        Standard deviation over repeated samples, where there are several.
+    """
+
+    name: str
+    protocols: Mapping[str, float]
+    n: Mapping[str, int]
+    protocol: str = CODE
+    seed: int | None = None
+    sd: float | None = None
+    note: str = field(default="")
+
+    @property
+    def value(self) -> float:
+        """The value under the default protocol."""
+        return self.protocols[self.protocol]
+
+
+def write_metric(folder: str | Path, metric: Metric) -> None:
+    """Write ``{name}.json`` into a folder."""
+    content: dict[str, Any] = {
+        "metric": metric.name,
+        "value": _told(metric.value),
+        "protocol": metric.protocol,
+        "protocols": {name: _told(value) for name, value in metric.protocols.items()},
+        "n": dict(metric.n),
+        "seed": metric.seed,
+        "sd": metric.sd,
+        "note": metric.note,
+    }
+    write_json(Path(folder) / f"{metric.name}.json", content)
+
+
+def read_metric(path: str | Path) -> Metric:
+    """Read a metric.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no metric.
+    """
+    content = read_json(path)
+    try:
+        return Metric(
+            name=content["metric"],
+            protocols={name: _value(value) for name, value in content["protocols"].items()},
+            n=content["n"],
+            protocol=content["protocol"],
+            seed=content["seed"],
+            sd=content["sd"],
+            note=content["note"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(f"{path} is not a metric file; delete it to measure again") from None
+
+
+def _told(value: float) -> float | str | None:
+    """JSON has no infinity or NaN: they are written as "inf", "-inf" and null."""
+    value = float(value)
+    if math.isnan(value):
+        return None
+    return str(value) if math.isinf(value) else value
+
+
+def _value(told: float | str | None) -> float:
+    return math.nan if told is None else float(told)

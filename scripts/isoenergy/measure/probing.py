@@ -1,0 +1,71 @@
+"""p_acc: do atoms, as linear probes, tell images from texts as their group says? (SPEC 4, X8)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def probe_accuracies(
+    dictionary: np.ndarray, image: np.ndarray, text: np.ndarray, centre: np.ndarray
+) -> np.ndarray:
+    """Accuracy of each atom at telling images from texts.
+
+    An atom predicts "image" for x where (x - centre) . D_i > 0.
+
+    Parameters
+    ----------
+    dictionary : ndarray of shape (K, dim)
+    image, text : ndarray of shape (n_I, dim), (n_T, dim)
+    centre : ndarray of shape (dim,)
+
+    Returns
+    -------
+    ndarray of shape (K,), in [0, 1]
+        Share of the n_I + n_T rows that the atom classifies rightly.
+    """
+    offset = dictionary @ centre
+    right = np.zeros(len(dictionary), dtype=np.int64)
+    for rows, positive in ((image, True), (text, False)):
+        for start in range(0, len(rows), 4096):
+            above = dictionary @ rows[start : start + 4096].T > offset[:, None]
+            right += (above == positive).sum(axis=1)
+    return right / (len(image) + len(text))
+
+
+def probing_accuracy(
+    accuracies: np.ndarray, energy: np.ndarray, group: np.ndarray, protocol: str
+) -> float:
+    """p_acc, the energy-weighted mean score of atoms.
+
+    Parameters
+    ----------
+    accuracies : ndarray of shape (K,)
+        Of predicting "image", see :func:`probe_accuracies`.
+    energy : ndarray of shape (K,)
+        E.
+    group : ndarray of shape (K,), str
+        See ``AtomEnergies.groups``; dead atoms do not count.
+    protocol : {"code", "paper"}
+        An image atom scores its accuracy, a text atom its accuracy at predicting "text"; a
+        bimodal atom scores 1.5 - max(acc, 1 - acc), in [1/2, 1], in the authors' code and
+        1 - 2 (max(acc, 1 - acc) - 1/2), in [0, 1], in the paper.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN if no atom is live.
+    """
+    best = np.maximum(accuracies, 1 - accuracies)
+    bimodal = 1.5 - best if protocol == "code" else 2 - 2 * best
+    score = np.select(
+        [group == "image", group == "text", group == "bimodal"],
+        [accuracies, 1 - accuracies, bimodal],
+        default=0.0,
+    )
+    weight = np.where(group == "dead", 0.0, energy)
+    return float((weight * score).sum() / weight.sum()) if weight.sum() > 0 else float("nan")
+
+
+def energy_weighted_mean_atom(dictionary: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """The authors' centre: sum_k E_k D_k / sum_k E_k, ndarray of shape (dim,)."""
+    return (energy @ dictionary) / energy.sum()

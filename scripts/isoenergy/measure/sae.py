@@ -1,0 +1,324 @@
+"""Everything measured on one SAE and one data set (Table 1, Fig. 2, the factor table)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from isoenergy.data.factors import BY_NAME
+from isoenergy.data.pairs import FACTOR_PREFIX
+from isoenergy.embed.store import EmbeddingStore, open_store
+from isoenergy.encode.codes import Codes, open_codes
+from isoenergy.errors import InputError
+from isoenergy.files import write_parquet
+from isoenergy.measure.bridge import (
+    cross_covariance,
+    distributional_agreement,
+    functional_alignment,
+    transport_atoms,
+)
+from isoenergy.measure.embeddings import draw_rows
+from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS, AtomEnergies, atom_energies
+from isoenergy.measure.factors import KINDS, NONE, factor_alignment, followed_shares
+from isoenergy.measure.gap import difference_in_mean
+from isoenergy.measure.geometry import modality_directions
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.probing import (
+    energy_weighted_mean_atom,
+    probe_accuracies,
+    probing_accuracy,
+)
+from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
+from isoenergy.measure.retrieval import recall_at
+from isoenergy.seeds import generator
+
+FORMS = ("reconstruction", "masked")
+SAE_METRICS = (
+    "mse",
+    "r2",
+    "l0",
+    "l1",
+    "energy",
+    *(f"energy_share_{group}" for group in GROUPS),
+    "energy_share_degenerate",
+    "atoms_live",
+    "atoms_bimodal",
+    "p_acc",
+    "rho",
+    "fda",
+    "transport_cost",
+    "delta_r_at_1",
+    *(f"recall_at_1_{form}" for form in FORMS),
+    *(f"difference_in_mean_{form}" for form in FORMS),
+)
+FACTOR_METRICS = tuple(f"follows_{kind}_{group}" for group in GROUPS for kind in (*KINDS, NONE))
+
+
+@dataclass(frozen=True)
+class SaeSettings:
+    """How an SAE is measured.
+
+    Attributes
+    ----------
+    tau : float
+        Modality threshold, in (0, 0.5).
+    probe : int
+        Images, and texts, drawn for p_acc.
+    gap : int
+        Images, and texts, drawn for DiM.
+    """
+
+    tau: float
+    probe: int
+    gap: int
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What every metric of one SAE on one store starts from."""
+
+    store: EmbeddingStore
+    codes: Codes
+    dictionary: np.ndarray
+    energies: AtomEnergies
+
+
+def _open(store: str | Path, weights: str | Path, codes: str | Path) -> _Measured:
+    opened, read = open_store(store), open_codes(codes)
+    try:
+        dictionary = load_file(weights)["dictionary"]
+    except (SafetensorError, KeyError, FileNotFoundError) as error:
+        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+    told = set(opened.description.get("ids", {}).values())
+    if len(read) != len(opened) or (read.ids and told and read.ids not in told):
+        raise InputError(f"{codes} was not made from {store}; encode again")
+    if dictionary.shape != (read.n_atoms, opened.dim):
+        raise InputError(f"{codes} and {weights} have different atoms; encode again")
+    return _Measured(opened, read, dictionary, atom_energies(read.image, read.text))
+
+
+def measure_sae(
+    store: str | Path,
+    weights: str | Path,
+    codes: str | Path,
+    folder: str | Path,
+    atoms: str | Path,
+    settings: SaeSettings,
+    seed: int,
+) -> None:
+    """Measure one SAE on one store and write a metric file for each of ``SAE_METRICS``.
+
+    Parameters
+    ----------
+    store : path
+        Embedding store.
+    weights : path
+        ``sae.safetensors``.
+    codes : path
+        ``codes.json`` of this SAE and store.
+    folder : path
+        Where ``{metric}.json`` go.
+    atoms : path
+        Per-atom table to write: atom, energies, frequency, modality score, group, and the
+        coordinates on the three directions that tell the groups apart.
+    settings : SaeSettings
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If the files do not belong together.
+    TransportError
+        If the transport plan of FDA is not shown to be optimal.
+    """
+    measured = _open(store, weights, codes)
+    _write_atoms(measured, settings, atoms)
+    for metrics in (
+        _reconstruction_metrics(measured),
+        _energy_metrics(measured, settings),
+        _probing_metrics(measured, settings, seed),
+        _bridge_metrics(measured, settings),
+        _masking_metrics(measured, settings, seed),
+    ):
+        for metric in metrics:
+            write_metric(folder, metric)
+
+
+def _sides(measured: _Measured) -> Iterator[tuple]:
+    yield measured.store.image, measured.codes.image
+    yield measured.store.text, measured.codes.text
+
+
+def _reconstruction_metrics(measured: _Measured) -> Iterator[Metric]:
+    n = {"pairs": len(measured.store)}
+    both = list(_sides(measured))
+    errors = [mean_squared_error(rows, codes, measured.dictionary) for rows, codes in both]
+    explained = [r_squared(rows, codes, measured.dictionary) for rows, codes in both]
+    yield Metric("mse", {"code": float(np.mean(errors))}, n)
+    yield Metric(
+        "r2", {name: float(np.mean([side[name] for side in explained])) for name in explained[0]}, n
+    )
+    yield Metric("l0", {"code": float(np.mean([l0(codes) for _, codes in both]))}, n)
+    yield Metric("l1", {"code": float(np.mean([l1(codes) for _, codes in both]))}, n)
+
+
+def _energy_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metric]:
+    energies = measured.energies
+    n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
+    total = energies.both.sum()
+    yield Metric("energy", {"code": float(total)}, n)
+    for group, share in energies.shares(settings.tau).items():
+        yield Metric(f"energy_share_{group}", {"code": share}, n)
+    always = energies.frequency > DEGENERATE_FREQUENCY
+    share = float(energies.both[always].sum() / total)
+    yield Metric("energy_share_degenerate", {"code": share}, n)
+    yield Metric("atoms_live", {"code": float(energies.live.sum())}, n)
+    bimodal = energies.groups(settings.tau) == "bimodal"
+    yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
+
+
+def _probing_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+    rng = generator(seed, "probe")
+    store, energy = measured.store, measured.energies.both
+    image = store.image[draw_rows(len(store), settings.probe, rng)]
+    text = store.text[draw_rows(len(store), settings.probe, rng)]
+    centres = {
+        "code": energy_weighted_mean_atom(measured.dictionary, energy),
+        "paper": np.concatenate([image, text]).mean(axis=0),
+    }
+    group = measured.energies.groups(settings.tau)
+    values = {
+        protocol: probing_accuracy(
+            probe_accuracies(measured.dictionary, image, text, centre), energy, group, protocol
+        )
+        for protocol, centre in centres.items()
+    }
+    yield Metric("p_acc", values, {"images": len(image), "texts": len(text)}, seed=seed)
+
+
+def _bridge_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metric]:
+    energies = measured.energies
+    n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
+    cosines = (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+    covariance = cross_covariance(measured.codes.image, measured.codes.text)
+    bimodal = energies.groups(settings.tau) == "bimodal"
+    yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
+    solved = transport_atoms(energies, cosines)
+    note = f"relative duality gap {max(solved.gap, 0):.1e}"
+    values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
+    yield Metric("fda", values, n, note=note)
+    yield Metric("transport_cost", {"code": solved.cost}, n, note=note)
+
+
+def _masking_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+    """Recall and gap of reconstructions, with all atoms and with the bimodal ones alone."""
+    n = len(measured.store)
+    kept = measured.energies.groups(settings.tau) == "bimodal"
+    rng = generator(seed, "gap")
+    image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
+    recall = {}
+    for form, mask in zip(FORMS, (None, kept), strict=True):
+        image, text = (
+            reconstruct(codes, measured.dictionary, mask) for _, codes in _sides(measured)
+        )
+        # The same batches for both forms, so that their difference is not one of batches.
+        recall[form] = recall_at(image, text, (1,), generator(seed, "recall"))[1]
+        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, {"pairs": n}, seed=seed)
+        gap = difference_in_mean(image[image_rows], text[text_rows])
+        size = {"images": len(image_rows), "texts": len(text_rows)}
+        yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
+    lost = recall["reconstruction"] - recall["masked"]
+    yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
+
+
+def _write_atoms(measured: _Measured, settings: SaeSettings, path: str | Path) -> None:
+    import pandas as pd
+
+    energies = measured.energies
+    group = energies.groups(settings.tau)
+    directions = modality_directions(measured.dictionary, energies.both, group)
+    write_parquet(
+        path,
+        pd.DataFrame(
+            {
+                "atom": np.arange(len(group)),
+                "energy_image": energies.image,
+                "energy_text": energies.text,
+                "energy": energies.both,
+                "frequency": energies.frequency,
+                "modality_score": energies.modality_score,
+                "group": group,
+                **{f"along_{name}": measured.dictionary @ d for name, d in directions.items()},
+            }
+        ),
+    )
+
+
+def measure_factors(
+    store: str | Path,
+    weights: str | Path,
+    codes: str | Path,
+    folder: str | Path,
+    atoms: str | Path,
+    tau: float,
+) -> None:
+    """Measure which known factors the atoms follow; write ``FACTOR_METRICS``.
+
+    Parameters
+    ----------
+    store, weights, codes, folder : path
+        As :func:`measure_sae`.
+    atoms : path
+        Per-atom table to write: group, best factor, its kind and coefficient, and the coefficient
+        of every factor.
+    tau : float
+        Modality threshold.
+
+    Raises
+    ------
+    InputError
+        If the store's metadata has no known factors.
+    """
+    import pandas as pd
+
+    measured = _open(store, weights, codes)
+    metadata = measured.store.metadata()
+    names = [name for name in BY_NAME if FACTOR_PREFIX + name in metadata]
+    if not names:
+        raise InputError(f"{store} has no known factors; only rendered scenes do")
+    alignment = factor_alignment(
+        measured.codes.image,
+        measured.codes.text,
+        {name: metadata[FACTOR_PREFIX + name].to_numpy(dtype=str) for name in names},
+        {name: BY_NAME[name].kind for name in names},
+        measured.energies,
+    )
+    best, coefficient = alignment.best()
+    write_parquet(
+        atoms,
+        pd.DataFrame(
+            {
+                "atom": np.arange(len(best)),
+                "group": measured.energies.groups(tau),
+                "energy": measured.energies.both,
+                "best_factor": np.array(alignment.names)[best],
+                "followed": alignment.followed_kind(),
+                "coefficient": coefficient,
+                **{
+                    FACTOR_PREFIX + name: alignment.coefficients[:, i]
+                    for i, name in enumerate(alignment.names)
+                },
+            }
+        ),
+    )
+    n = {"pairs": len(measured.store), "atoms": len(best)}
+    for group, shares in followed_shares(alignment, measured.energies, tau).items():
+        for kind, share in shares.items():
+            write_metric(
+                folder, Metric(f"follows_{kind}_{group}", {"here": share}, n, protocol="here")
+            )
