@@ -1,0 +1,1 @@
+"""Stage render: tables and figures from stored numbers; nothing is computed here."""
