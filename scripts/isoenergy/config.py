@@ -131,6 +131,7 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     check(config, schemas["config"], source)
     rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
     if config["store"] is not None:
+        _check_folders(config, source)
         config, stores, model = _adopt(config)
         rows["datasets"] = {**rows["datasets"], **stores}
         rows["models"] = {**rows["models"], **model}
@@ -138,6 +139,15 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     for problem in _problems(run):
         raise InputError(f"{source}: {problem}")
     return run
+
+
+def _check_folders(config: Mapping[str, Any], source: str) -> None:
+    for key in ("store", "test_store"):
+        if config[key] is not None and not Path(config[key]).is_dir():
+            raise InputError(
+                f"{source}: key {key} is {config[key]}, which is not a folder; name a folder with "
+                "img_emb/ and text_emb/"
+            )
 
 
 def _slug(path: str) -> str:
@@ -174,7 +184,9 @@ def _problems(run: Run) -> Iterator[str]:
     config = run.config
     parts = config["datasets"]
     if parts["train"] is None:
-        yield "key datasets.train is null and no store is given; name a data set or pass store=FOLDER"
+        yield (
+            "key datasets.train is null and no store is given; name a data set or pass store=FOLDER"
+        )
         return
     for key, kinds in (
         ("train", ("pairs",)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OK = "ok"
 KINDS = ("pairs", "classes", "edits")
 FACTOR_PREFIX = "factor_"
-_NEEDED = {"pairs": ("caption",), "classes": ("label",), "edits": ("caption", "source", "triplet")}
+NEEDED = {"pairs": ("caption",), "classes": ("label",), "edits": ("caption", "source", "triplet")}
 
 
 def check_pairs(table: pd.DataFrame, kind: str, where: str | Path) -> None:
@@ -43,7 +43,7 @@ def check_pairs(table: pd.DataFrame, kind: str, where: str | Path) -> None:
         "source": text,
         "triplet": pa.Column("int64", pa.Check.ge(0)),
     }
-    needed = ("id", "image", "status", *_NEEDED[kind])
+    needed = ("id", "image", "status", *NEEDED[kind])
     schema = pa.DataFrameSchema({name: columns[name] for name in needed})
     try:
         schema.validate(table)

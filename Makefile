@@ -1,0 +1,55 @@
+# `make demo` and `make test` need Python 3.11 or newer, pip and make; everything else goes to .venv.
+PYTHON ?= python3
+# What torch to install: the CPU build by default on a machine without a GPU, see README.
+TORCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
+SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
+
+.PHONY: help demo test env lint format lock docs clean
+
+help:  ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: env  ## Run everything on rendered scenes, on two CPU cores, and print the headline numbers
+	@$(BIN)/snakemake --profile workflow/profiles/demo
+	@$(BIN)/python scripts/report/print_headlines.py --results results/demo
+
+test: env  ## Check format and style, run every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check $(SMK_FILES)
+	$(BIN)/python -m pytest
+
+env: $(VENV)/.ready  ## Create the environment in .venv
+
+# torch comes apart from the lock: its build, and so its hash, differs between CPU and GPU machines. All
+# that it needs but CUDA is locked already, and nothing locked can pull a second torch.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, " + sys.executable + " is " + sys.version.split()[0] + "; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) '$(TORCH)'
+	@touch $@
+
+lint: env  ## Check format and style, and what Snakemake thinks of the workflow
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check $(SMK_FILES)
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+format: env  ## Format Python and Snakemake files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt $(SMK_FILES)
+
+lock: env  ## Resolve pyproject.toml into requirements.lock
+	$(BIN)/python tools/lock.py
+
+docs: env  ## Write the generated parts of README.md and config/README.md
+	$(BIN)/python tools/docs.py
+
+clean:  ## Remove the environment and caches; results stay
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis

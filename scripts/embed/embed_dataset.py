@@ -1,0 +1,11 @@
+"""Embed a data set with a dual encoder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import binding
+from isoenergy.embed.embed import embed_dataset
+
+binding.run(embed_dataset, globals().get("snakemake"))

@@ -1,0 +1,116 @@
+"""What a run needs and this machine lacks, found before the first job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from isoenergy.config import Run
+from isoenergy.errors import InputError
+
+HUB = "https://huggingface.co"
+TIMEOUT_SECONDS = 4.0
+# Rough figures for the estimate, none of them measured by us: bytes of a stored picture, pictures
+# that one data-centre GPU embeds per second, pairs that SAE training takes per second on it.
+PICTURE_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 30_000, 400, 50_000
+_GB = 1e9
+
+
+def missing(run: Run, root: str | Path) -> list[str]:
+    """What is missing for a run, a sentence each; empty when it can start.
+
+    Parameters
+    ----------
+    run : Run
+    root : path
+        Relative paths of the config start here.
+    """
+    return [*_missing_gpu(run), *_missing_models(run), *_missing_folders(run, Path(root))]
+
+
+def estimate(run: Run) -> str:
+    """Roughly what a run needs in disk and GPU hours, as a phrase."""
+    rows = {
+        name: run.config["rows"].get(name) or run.datasets[name].get("rows") or 0
+        for name in run.drawn()
+    }
+    models = [run.models[name] for name in run.config["models"]]
+    width = sum(model["dim"] or 0 for model in models)
+    pictures = sum(rows.values())
+    jobs = len(models) * len(run.config["seeds"]) * len(run.config["saes"])
+    pairs = rows.get(run.train, 0)
+    l0 = max(run.sae_sizes(sae)[1] for sae in run.config["saes"])
+    vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
+    disk = (pictures * (PICTURE_BYTES + 2 * width * vector_bytes) + jobs * pairs * 2 * l0 * 8) / _GB
+    seconds = pictures * len(models) / PICTURES_PER_SECOND
+    seconds += jobs * pairs * run.config["sae_training"]["epochs"] / PAIRS_PER_SECOND
+    return f"about {_round(disk)} GB of disk and {_round(seconds / 3600)} GPU hours"
+
+
+def _round(number: float) -> str:
+    """Two significant digits, without an exponent."""
+    return f"{float(f'{max(number, 1):.2g}'):.0f}"
+
+
+def _hub_models(run: Run) -> list[str]:
+    return [
+        name
+        for name in run.config["models"]
+        if run.models[name]["checkpoint"] and not run.is_local(name)
+    ]
+
+
+def _missing_gpu(run: Run) -> Iterator[str]:
+    if not _hub_models(run):
+        return
+    smi = shutil.which("nvidia-smi")
+    found = smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0
+    if not found:
+        yield "no NVIDIA GPU is found (nvidia-smi), and its encoders are too large for a CPU"
+
+
+def _missing_models(run: Run) -> Iterator[str]:
+    from huggingface_hub import try_to_load_from_cache
+
+    absent = []
+    for name in _hub_models(run):
+        row = run.models[name]
+        if not Path(row["checkpoint"]).is_dir() and not isinstance(
+            try_to_load_from_cache(row["checkpoint"], "config.json", revision=row["revision"]), str
+        ):
+            absent.append(name)
+    if absent and not _hub_answers():
+        yield (
+            f"the model hub cannot be reached, and {', '.join(absent)} "
+            f"{'are' if len(absent) > 1 else 'is'} not in the local cache (HF_HOME)"
+        )
+
+
+def _hub_answers() -> bool:
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    request = urllib.request.Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answers, whatever it says of this page
+    except (OSError, ValueError):
+        return False
+
+
+def _missing_folders(run: Run, root: Path) -> Iterator[str]:
+    from isoenergy.data.folder import find_table
+
+    for name in run.drawn():
+        if run.datasets[name]["source"] != "folder":
+            continue
+        try:
+            find_table(root / run.config["folders"][name])
+        except InputError as error:
+            yield f"data set {name}: {error}"

@@ -1,0 +1,48 @@
+"""Captions with the run's own numbers filled in."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+
+from isoenergy.errors import InputError
+from isoenergy.measure.metric import read_metric
+
+
+def fields(template: str) -> list[str]:
+    """Names in braces in a caption template, in order, each once."""
+    named = [name for _, name, _, _ in string.Formatter().parse(template) if name]
+    return list(dict.fromkeys(named))
+
+
+def fill_caption(
+    template: str, words: Mapping[str, str], sizes: Mapping[str, tuple[str | Path, str]]
+) -> str:
+    """Fill a caption template.
+
+    Parameters
+    ----------
+    template : str
+        Text with fields such as ``{train}``.
+    words : mapping of str to str
+        Fields that are known from the config.
+    sizes : mapping of str to (path, str)
+        Fields that are sample sizes: a metric file, and which of its sizes.
+
+    Raises
+    ------
+    InputError
+        If a field is in neither mapping.
+    """
+    values = dict(words)
+    for name in fields(template):
+        if name in sizes:
+            path, which = sizes[name]
+            values[name] = f"{read_metric(path).n[which]:,}"
+        elif name not in values:
+            known = ", ".join(sorted({*words, *sizes}))
+            raise InputError(
+                f"config/targets.tsv: a caption has the field {{{name}}}; allowed are {known}"
+            )
+    return template.format(**values)

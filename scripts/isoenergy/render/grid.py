@@ -1,0 +1,121 @@
+"""A table for readers: cells of text, written as markdown or LaTeX with all markup escaped."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "²": r"$^2$",
+    "±": r"$\pm$",
+    "∞": r"$\infty$",
+    "−": r"$-$",
+    "≤": r"$\le$",
+    "μ": r"$\mu$",
+    "ρ": r"$\rho$",
+    "δ": r"$\delta$",
+    "τ": r"$\tau$",
+    "ℓ": r"$\ell$",
+    "β": r"$\beta$",
+}
+_MARKDOWN = ("\\", "|", "*", "_", "`", "<", ">", "[", "]")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text, and whether it is marked as the better value."""
+
+    text: str
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A header, rows of as many cells, and how many leading columns are names, not numbers."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    names: int
+
+
+def format_number(value: float, sd: float, digits: int) -> str:
+    """A value with its spread, e.g. ``0.993 ± 0.001``; ∞ and – where it is not finite."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:.{digits}f}".replace("-", "−")
+    return text if math.isnan(sd) else f"{text} ± {sd:.{digits}f}"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that markdown shows as it is."""
+    for mark in _MARKDOWN:
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def latex_heading(label: str) -> str:
+    """A heading as LaTeX; ``p_acc`` becomes a subscript."""
+    match = re.fullmatch(r"(\w)_(\w+)", label)
+    if match is None:
+        return escape_latex(label)
+    letter = escape_latex(match[1]).strip("$")
+    return f"${letter}_{{\\mathrm{{{match[2]}}}}}$"
+
+
+def write_markdown(grid: Grid, caption: str) -> str:
+    """The grid as a markdown table with its caption below."""
+    lines = [
+        "| " + " | ".join(map(escape_markdown, grid.header)) + " |",
+        "|" + "---|" * grid.names + "---:|" * (len(grid.header) - grid.names),
+    ]
+    for row in grid.rows:
+        texts = [escape_markdown(cell.text) for cell in row]
+        texts = [f"**{t}**" if cell.marked else t for t, cell in zip(texts, row, strict=True)]
+        lines.append("| " + " | ".join(texts) + " |")
+    return "\n".join(lines) + f"\n\n{escape_markdown(caption)}\n"
+
+
+def write_latex(grid: Grid, caption: str, label: str) -> str:
+    """The grid as a LaTeX table (package booktabs)."""
+    columns = "l" * grid.names + "r" * (len(grid.header) - grid.names)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        f"\\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(latex_heading, grid.header)) + r" \\",
+        r"\midrule",
+    ]
+    for row in grid.rows:
+        texts = [escape_latex(cell.text) for cell in row]
+        texts = [
+            f"\\textbf{{{t}}}" if cell.marked else t for t, cell in zip(texts, row, strict=True)
+        ]
+        lines.append(" & ".join(texts) + r" \\")
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}",
+        f"\\caption{{{escape_latex(caption)}}}",
+        f"\\label{{{label}}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

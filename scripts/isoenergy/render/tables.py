@@ -1,0 +1,224 @@
+"""Every table: which numbers it shows, and its csv, markdown and LaTeX forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from isoenergy.files import write_text
+from isoenergy.measure.energy import GROUPS
+from isoenergy.measure.factors import KINDS, NONE
+from isoenergy.registry import Registry
+from isoenergy.render.captions import fill_caption
+from isoenergy.render.grid import Cell, Grid, format_number, write_latex, write_markdown
+from isoenergy.render.tidy import gather_tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of a table.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric; may hold ``{group}``.
+    label : str
+        Heading.
+    better : {"higher", "lower"} or None
+        Which of two SAEs' values is marked as the better one.
+    digits : int
+        Decimals.
+    """
+
+    metric: str
+    label: str
+    better: Literal["higher", "lower"] | None = None
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table shows: a row per data set, model and variant (and group of atoms).
+
+    Attributes
+    ----------
+    of : {"saes", "embeddings"}
+        What is measured.
+    columns : tuple of Column
+    groups : tuple of str
+        Groups of atoms, a row each; they fill ``{group}`` in the metrics' names.
+    """
+
+    of: Literal["saes", "embeddings"]
+    columns: tuple[Column, ...]
+    groups: tuple[str, ...] = ()
+
+    def metrics(self) -> list[str]:
+        """Every metric that the table reads."""
+        return [
+            column.metric.format(group=group)
+            for group in self.groups or ("",)
+            for column in self.columns
+        ]
+
+
+TABLES: Registry[Table] = Registry("table")
+
+_SHARED = (
+    Column("r2", "R²", "higher"),
+    Column("p_acc", "p_acc", "higher"),
+    Column("rho", "ρ", "higher", 2),
+    Column("fda", "FDA", "higher", 2),
+    Column("delta_r_at_1", "δ_r", "lower"),
+)
+
+TABLES.register("table_01")(Table("saes", (Column("mse", "MSE", "lower"), *_SHARED)))
+TABLES.register("table_06")(
+    Table(
+        "embeddings",
+        (
+            Column("difference_in_mean", "DiM"),
+            Column("wasserstein", "W"),
+            Column("separability", "separability"),
+            Column("recall_at_1", "recall@1"),
+            Column("recall_at_5", "recall@5"),
+            Column("zero_shot_at_1", "zero-shot@1"),
+            Column("zero_shot_at_5", "zero-shot@5"),
+            Column("classifier_at_1", "classifier@1"),
+            Column("classifier_at_5", "classifier@5"),
+        ),
+    )
+)
+TABLES.register("table_summary")(
+    Table(
+        "saes",
+        (
+            Column("r2", "R²", "higher"),
+            Column("rho", "ρ", "higher", 2),
+            Column("fda", "FDA", "higher", 2),
+            Column("delta_r_at_1", "δ_r", "lower"),
+            Column("difference_in_mean_reconstruction", "DiM, all atoms"),
+            Column("difference_in_mean_masked", "DiM, bimodal atoms", "lower"),
+            Column("recall_at_1_reconstruction", "recall@1, all atoms"),
+            Column("recall_at_1_masked", "recall@1, bimodal atoms", "higher"),
+            Column("energy_share_bimodal", "energy of bimodal atoms", None),
+        ),
+    )
+)
+TABLES.register("table_factors")(
+    Table(
+        "saes",
+        (
+            Column("energy_share_{group}", "energy of group"),
+            *(
+                Column(f"follows_{kind}_{{group}}", heading)
+                for kind, heading in zip(
+                    (*KINDS, NONE),
+                    ("follows shared", "follows picture-only", "follows text-only", "none"),
+                    strict=True,
+                )
+            ),
+        ),
+        groups=GROUPS,
+    )
+)
+
+
+def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
+    """Arrange a tidy table for readers; nothing is computed but which value is marked.
+
+    A value is marked as better when it beats every other variant of the same model and data set
+    by more than the sum of both standard deviations.
+
+    Parameters
+    ----------
+    table : Table
+    tidy : DataFrame
+        See :func:`isoenergy.render.tidy.gather_tidy`; the first protocol of a number is shown.
+    """
+    shown = tidy.drop_duplicates(["metric", "variant", "model", "dataset"])
+    numbers = {
+        (row.metric, row.variant, row.model, row.dataset): (row.value, row.sd)
+        for row in shown.itertuples()
+    }
+    keys = list(dict.fromkeys(zip(shown.dataset, shown.model, shown.variant, strict=True)))
+    grouped = bool(table.groups)
+    columns = [column for column in table.columns if _is_shown(column, table, numbers)]
+    with_dataset = len({dataset for dataset, _, _ in keys}) > 1
+    header = ["data set"] * with_dataset + ["model"]
+    header += ["SAE"] * (table.of == "saes") + ["atoms"] * grouped
+    rows = []
+    for dataset, model, variant in keys:
+        for group in table.groups or ("",):
+            cells = [Cell(dataset)] * with_dataset + [Cell(model)]
+            cells += [Cell(variant)] * (table.of == "saes") + [Cell(group)] * grouped
+            for column in columns:
+                metric = column.metric.format(group=group)
+                own = numbers.get((metric, variant, model, dataset))
+                others = [
+                    number
+                    for (name, other, of_model, of_dataset), number in numbers.items()
+                    if (name, of_model, of_dataset) == (metric, model, dataset) and other != variant
+                ]
+                text = "" if own is None else format_number(*own, column.digits)
+                cells.append(Cell(text, _beats(own, others, column.better)))
+            rows.append(cells)
+    return Grid(header + [column.label for column in columns], rows, len(header))
+
+
+def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:
+    names = {column.metric.format(group=group) for group in table.groups or ("",)}
+    return any(metric in names for metric, *_ in numbers)
+
+
+def _beats(own: tuple | None, others: Sequence[tuple], better: str | None) -> bool:
+    if better is None or own is None or not others or own[1] != own[1]:
+        return False
+    sign = 1 if better == "higher" else -1
+    return all(sign * (own[0] - value) > own[1] + sd for value, sd in others)
+
+
+def render_table(
+    target: str,
+    sources: Sequence[Mapping[str, Any]],
+    template: str,
+    words: Mapping[str, str],
+    sizes: Mapping[str, tuple[str, str]],
+    csv: str | Path,
+    markdown: str | Path,
+    latex: str | Path,
+    text: str | Path,
+) -> None:
+    """Gather one table's numbers and write its four files.
+
+    Parameters
+    ----------
+    target : str
+        A key of ``TABLES``.
+    sources : sequence of mapping
+        See :func:`isoenergy.render.tidy.gather_tidy`.
+    template, words, sizes
+        The caption, see :func:`isoenergy.render.captions.fill_caption`.
+    csv : path
+        The tidy table to write, every protocol.
+    markdown, latex, text : path
+        Its readable forms, and the caption alone.
+
+    Raises
+    ------
+    InputError
+        If the table is unknown or a metric file is missing or broken.
+    """
+    table = TABLES[target]
+    caption = fill_caption(template, words, sizes)
+    tidy = gather_tidy(sources, table.metrics())
+    grid = lay_out(table, tidy)
+    write_text(csv, tidy.to_csv(index=False, lineterminator="\n"))
+    write_text(markdown, write_markdown(grid, caption))
+    write_text(latex, write_latex(grid, caption, f"tab:{target}"))
+    write_text(text, caption + "\n")

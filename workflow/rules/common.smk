@@ -1,0 +1,122 @@
+# The checked run, the paths of its files, and what is checked before the first job.
+
+import contextlib
+import fcntl
+import io
+import re
+
+from isoenergy.config import load_run
+from isoenergy.errors import InputError
+from isoenergy.fingerprint import fingerprint
+from isoenergy.preflight import estimate, missing
+from isoenergy.schema import choose
+from isoenergy.seeds import derive_seed
+
+
+def stop(sentence):
+    """End at parse time with one sentence and exit status 1."""
+    raise SystemExit(f"error: {sentence}")
+
+
+def read_command_line():
+    """The arguments of a `snakemake` call by a user; None in a remote job or a library call."""
+    if Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+        return None
+    from snakemake.cli import parse_args
+    from snakemake_interface_executor_plugins.settings import ExecMode
+
+    with contextlib.redirect_stderr(
+        io.StringIO()
+    ):  # it says again which profile it uses
+        arguments = parse_args(sys.argv[1:])[1]
+    return arguments if arguments.mode == ExecMode.DEFAULT else None
+
+
+try:
+    RUN = load_run(config, CONFIG_FILE, REPOSITORY)
+except InputError as error:
+    stop(error)
+
+COMMAND_LINE = read_command_line()
+RESULTS = RUN.results
+SEED = RUN.config["seed"]
+MODELS, SAES, SEEDS = RUN.config["models"], RUN.config["saes"], RUN.config["seeds"]
+
+# The layout of the results, in one place (results/README.md describes it).
+DATA = f"{RESULTS}/data/{{dataset}}"
+ENCODER = f"{RESULTS}/encoders/{{model}}"
+STORE = f"{RESULTS}/embeddings/{{model}}/{{dataset}}"
+SAE = f"{RESULTS}/saes/{{model}}/{{sae}}/seed{{n}}"
+CODES = f"{RESULTS}/codes/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
+EMBEDDING_METRICS = f"{RESULTS}/metrics/{{model}}/embeddings/{{dataset}}"
+SAE_METRICS_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
+LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
+
+
+def one_of(names):
+    """A wildcard constraint that allows these names alone."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def code(script):
+    """Fingerprint of the code that a rule runs: when it changes, the rule's outputs are made again."""
+    return fingerprint(REPOSITORY / "scripts" / script, REPOSITORY / "scripts")
+
+
+def seed_of(*parts):
+    """The seed of one job, from the run's seed and what the job is."""
+    return derive_seed(SEED, *parts)
+
+
+wildcard_constraints:
+    dataset=one_of(RUN.datasets),
+    model=one_of(RUN.models),
+    sae=one_of(RUN.saes),
+    n=r"\d+",
+
+
+def check_targets(targets):
+    """Refuse a target that is neither a row of targets.tsv nor a file, or that the config cannot give."""
+    known = [name for name in RUN.targets if RUN.available(name)]
+    for target in targets:
+        if target in RUN.targets and target not in known:
+            stop(
+                f"{CONFIG_FILE}: target {target} needs known factors, which only rendered scenes have; "
+                f"{choose(target, known)}"
+            )
+        is_file = "/" in target or Path(target).exists()
+        is_rule = target in {rule.name for rule in workflow.rules}
+        if not (is_file or is_rule):
+            stop(f"config/targets.tsv has no target {target}; {choose(target, known)}")
+
+
+def check_machine():
+    """Say what a run needs that is not at hand, before its first job."""
+    if not RUN.config["preflight"]:
+        return
+    stores = [STORE.format(model=m, dataset=d) for m in MODELS for d in RUN.measured()]
+    if all(Path(store, "store.json").exists() for store in stores):
+        return
+    lacking = missing(RUN, ".")
+    if lacking:
+        told = "".join(f"\n  - {sentence}" for sentence in lacking)
+        stop(
+            f"{CONFIG_FILE} cannot run here:{told}\n"
+            f"It needs {estimate(RUN)} (a rough estimate). `make demo` runs here, on two CPU cores "
+            "and without downloads; `--config preflight=false` starts all the same."
+        )
+
+
+def hold_results():
+    """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
+    Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    handle = open(Path(RESULTS, ".lock"), "w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop(
+            f"another run is writing to {RESULTS}; wait for it, or give this one its own key results"
+        )
+    except OSError:
+        pass  # a file system without locks
+    return handle

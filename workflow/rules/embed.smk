@@ -1,0 +1,110 @@
+# Stage embed: dual encoders, and what they make of every data set.
+
+
+def checkpoint_of(wildcards):
+    """Where an encoder is loaded from: a name on the hub, or the folder it is trained into here."""
+    if RUN.is_local(wildcards.model):
+        return f"{ENCODER}/checkpoint".format(model=wildcards.model)
+    return RUN.models[wildcards.model]["checkpoint"]
+
+
+rule train_encoder:
+    input:
+        pairs=lambda w: f"{DATA}/pairs.parquet".format(
+            dataset=RUN.config["encoder_training"]["dataset"]
+        ),
+        images=lambda w: f"{DATA}/images".format(
+            dataset=RUN.config["encoder_training"]["dataset"]
+        ),
+    output:
+        checkpoint=directory(f"{ENCODER}/checkpoint"),
+        history=f"{ENCODER}/history.parquet",
+    log:
+        f"{LOGS}/embed/{{model}}-training.log",
+    benchmark:
+        f"{BENCHMARKS}/embed/{{model}}-training.tsv"
+    wildcard_constraints:
+        model=one_of(RUN.local_models()),
+    # Encoders and SAEs are started first: everything else waits for them.
+    priority: 10
+    conda:
+        "../../envs/embed.yaml"
+    params:
+        code("embed/train_encoder.py"),
+        state=f"{ENCODER}/state.safetensors",
+        model=lambda w: w.model,
+        family=lambda w: RUN.models[w.model]["family"],
+        dim=lambda w: RUN.models[w.model]["dim"],
+        text_length=lambda w: RUN.models[w.model]["text_length"],
+        epochs=lambda w: RUN.config["encoder_training"]["epochs"][w.model],
+        batch_size=lambda w: RUN.config["encoder_training"]["batch_size"],
+        seed=lambda w: seed_of("encoder", w.model),
+    script:
+        "../../scripts/embed/train_encoder.py"
+
+
+rule embed_dataset:
+    input:
+        lambda w: checkpoint_of(w) if RUN.is_local(w.model) else [],
+        pairs=f"{DATA}/pairs.parquet",
+        images=f"{DATA}/images",
+    output:
+        directory(f"{STORE}/img_emb"),
+        directory(f"{STORE}/text_emb"),
+        directory(f"{STORE}/metadata"),
+        store=f"{STORE}/store.json",
+    log:
+        f"{LOGS}/embed/{{model}}-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
+    wildcard_constraints:
+        model=one_of(name for name, row in RUN.models.items() if row["checkpoint"]),
+        dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
+    conda:
+        "../../envs/embed.yaml"
+    resources:
+        gpu=lambda w: 0 if RUN.is_local(w.model) else 1,
+    params:
+        code("embed/embed_dataset.py"),
+        dataset=lambda w: w.dataset,
+        kind=lambda w: RUN.datasets[w.dataset]["kind"],
+        encoder=lambda w: {
+            "model": w.model,
+            "checkpoint": checkpoint_of(w),
+            **{
+                key: RUN.models[w.model][key]
+                for key in ("family", "revision", "dim", "text_length", "lower_case")
+            },
+        },
+        batch_size=RUN.config["embed"]["batch_size"],
+        dtype=RUN.config["embed"]["dtype"],
+    script:
+        "../../scripts/embed/embed_dataset.py"
+
+
+def state_of(folder):
+    """Names, sizes and times of the files of a store made elsewhere."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return [
+        f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files
+    ]
+
+
+rule adopt_store:
+    output:
+        description_path=f"{STORE}/store.json",
+    log:
+        f"{LOGS}/embed/{{model}}-{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(name for name in RUN.datasets if RUN.adopted(name)),
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code("embed/adopt_store.py"),
+        # So that embeddings that were changed in their place are checked and used again.
+        lambda w: state_of(RUN.datasets[w.dataset]["path"]),
+        path=lambda w: RUN.datasets[w.dataset]["path"],
+        name=lambda w: w.dataset,
+        normalise=RUN.config["normalise"],
+    script:
+        "../../scripts/embed/adopt_store.py"

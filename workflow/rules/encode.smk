@@ -1,0 +1,25 @@
+# Stage encode: sparse codes, written once and read by every metric.
+
+from isoenergy.encode.codes import FILES as CODE_FILES
+
+
+rule encode_store:
+    input:
+        f"{SAE}/config.json",
+        weights=f"{SAE}/sae.safetensors",
+        store=f"{STORE}/store.json",
+    output:
+        [f"{CODES}/{name}" for name in CODE_FILES],
+        codes=f"{CODES}/codes.json",
+    log:
+        f"{LOGS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    params:
+        code("encode/encode_store.py"),
+        block=RUN.config["encode"]["block"],
+        what=lambda w: f"{w.dataset} with {w.model} {w.sae} seed {w.n}",
+    script:
+        "../../scripts/encode/encode_store.py"

@@ -1,0 +1,122 @@
+# Stage measure: one JSON file for every number, and per-atom tables.
+
+from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+
+
+def files(folder, metrics):
+    """The files of these metrics in one folder."""
+    return [f"{folder}/{metric}.json" for metric in metrics]
+
+
+def of_kind(*kinds):
+    """A wildcard constraint that allows the data sets of these kinds."""
+    return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
+
+
+rule measure_embeddings:
+    input:
+        store=f"{STORE}/store.json",
+    output:
+        files(EMBEDDING_METRICS, PAIR_METRICS),
+        pca=f"{EMBEDDING_METRICS}/pca.parquet",
+        cosines=f"{EMBEDDING_METRICS}/cosines.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-embeddings-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-embeddings-{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=of_kind("pairs", "edits"),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_embeddings.py"),
+        folder=EMBEDDING_METRICS,
+        samples={key: RUN.config["measure"][key] for key in ("gap", "wasserstein")},
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_embeddings.py"
+
+
+use rule measure_embeddings as measure_class_embeddings with:
+    output:
+        files(EMBEDDING_METRICS, (*PAIR_METRICS, *CLASS_METRICS)),
+        pca=f"{EMBEDDING_METRICS}/pca.parquet",
+        cosines=f"{EMBEDDING_METRICS}/cosines.parquet",
+    wildcard_constraints:
+        dataset=of_kind("classes"),
+
+
+rule measure_classifier:
+    input:
+        train_store=lambda w: f"{STORE}/store.json".format(
+            model=w.model, dataset=RUN.config["datasets"]["classes_train"]
+        ),
+        test_store=f"{STORE}/store.json",
+    output:
+        files(EMBEDDING_METRICS, CLASSIFIER_METRICS),
+    log:
+        f"{LOGS}/measure/{{model}}-classifier-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-classifier-{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    params:
+        code("measure/measure_classifier.py"),
+        folder=EMBEDDING_METRICS,
+        training=RUN.config["classifier"],
+        seed=lambda w: seed_of("classifier", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_classifier.py"
+
+
+rule measure_sae:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+    output:
+        files(SAE_METRICS_FOLDER, SAE_METRICS),
+        atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.tsv"
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_sae.py"),
+        folder=SAE_METRICS_FOLDER,
+        settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap")},
+        # The same samples for every SAE of a model: their differences are not ones of sampling.
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_sae.py"
+
+
+rule measure_factors:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+    output:
+        files(SAE_METRICS_FOLDER, FACTOR_METRICS),
+        atoms=f"{SAE_METRICS_FOLDER}/factors.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-factors.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-factors.tsv"
+    wildcard_constraints:
+        dataset=one_of(
+            name
+            for name, row in RUN.datasets.items()
+            if row["source"] == "scenes" and row["kind"] == "pairs"
+        ),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_factors.py"),
+        folder=SAE_METRICS_FOLDER,
+        tau=RUN.config["measure"]["tau"],
+    script:
+        "../../scripts/measure/measure_factors.py"
