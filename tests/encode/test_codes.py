@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from isoenergy.encode.codes import FILES, Codes, open_codes, write_codes
+from isoenergy.errors import InputError
+
+
+def codes(seed=0, n=6, n_atoms=9):
+    rng = np.random.default_rng(seed)
+    dense = [rng.random((n, n_atoms)) * (rng.random((n, n_atoms)) < 0.4) for _ in range(2)]
+    return Codes(*(csr_matrix(z.astype(np.float32)) for z in dense), ids=f"ids{seed}")
+
+
+@pytest.fixture
+def written(tmp_path):
+    write_codes(tmp_path / "codes.json", codes())
+    return tmp_path / "codes.json"
+
+
+def test_what_is_read_is_what_was_written(written):
+    before, after = codes(), open_codes(written)
+    for side in ("image", "text"):
+        assert np.array_equal(getattr(before, side).toarray(), getattr(after, side).toarray())
+    assert after.ids == "ids0"
+
+
+def test_empty_rows_and_unused_atoms_survive(tmp_path):
+    empty = csr_matrix((3, 5), dtype=np.float32)
+    one = csr_matrix(([2.0], ([1], [4])), shape=(3, 5), dtype=np.float32)
+    write_codes(tmp_path / "codes.json", Codes(empty, one, ""))
+    after = open_codes(tmp_path / "codes.json")
+    assert after.image.nnz == 0
+    assert after.text.toarray().tolist() == [[0] * 5, [0, 0, 0, 0, 2.0], [0] * 5]
+
+
+def test_arrays_are_read_only(written):
+    codes_read = open_codes(written)
+    with pytest.raises(ValueError, match="read-only"):
+        codes_read.image.data[0] = 1.0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_file_is_refused(written, name):
+    (written.parent / name).unlink()
+    with pytest.raises(InputError, match=name):
+        open_codes(written)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_truncated_file_is_refused(written, name):
+    path = written.parent / name
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=name):
+        open_codes(written)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_array_of_another_length_is_refused(written, name):
+    path = written.parent / name
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(InputError, match=r"do not match codes\.json"):
+        open_codes(written)
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_row_pointers_of_other_codes_are_refused(written, shift):
+    path = written.parent / "image_indptr.npy"
+    pointers = np.load(path)
+    pointers[-1] += shift
+    np.save(path, pointers)
+    with pytest.raises(InputError, match=r"do not match codes\.json"):
+        open_codes(written)
+
+
+def test_atom_outside_the_dictionary_is_refused(written):
+    path = written.parent / "text_indices.npy"
+    indices = np.load(path)
+    indices[0] = 9
+    np.save(path, indices)
+    with pytest.raises(InputError, match=r"do not match codes\.json"):
+        open_codes(written)
+
+
+def test_missing_description_is_refused(written):
+    written.unlink()
+    with pytest.raises(InputError, match=r"codes\.json does not exist"):
+        open_codes(written)
+
+
+def test_description_of_other_codes_is_refused(written):
+    told = json.loads(written.read_text())
+    written.write_text(json.dumps({**told, "rows": told["rows"] + 1}))
+    with pytest.raises(InputError, match=r"do not match codes\.json"):
+        open_codes(written)
+
+
+def test_description_without_a_needed_key_is_refused(written):
+    written.write_text('{"rows": 6}')
+    with pytest.raises(InputError, match=r"codes\.json"):
+        open_codes(written)

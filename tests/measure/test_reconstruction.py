@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from isoenergy.embed.store import Rows
+from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
+
+
+@pytest.fixture
+def worked(sparse):
+    return Rows([np.eye(2, dtype=np.float32)]), sparse([[0.5, 0], [0, 1]]), np.eye(2)
+
+
+@pytest.fixture
+def drawn(sparse):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1100, 6)) + rng.standard_normal(6)
+    x[600:] *= 2
+    z = rng.random((1100, 9)) * (rng.random((1100, 9)) < 0.4)
+    dictionary = rng.standard_normal((9, 6))
+    return Rows([x[:700].astype(np.float32), x[700:].astype(np.float32)]), sparse(z), dictionary
+
+
+def test_worked_squared_error(worked):
+    assert mean_squared_error(*worked) == pytest.approx(0.25 / 2)
+
+
+def test_worked_explained_variance(worked):
+    # Scalar mean 1/2: spread 1/4, error 1/16. Row mean (1/2, 1/2): each row spreads 1/2; errors
+    # 1/4 and 0.
+    found = r_squared(*worked)
+    assert found["code"] == pytest.approx(1 - 0.0625 / (0.25 + 1e-6))
+    assert found["paper"] == pytest.approx((0.5 + 1) / 2)
+    assert found["dimension"] == pytest.approx(1 - 0.25 / 1)
+
+
+def test_squared_error_equals_the_naive_one(drawn):
+    rows, codes, dictionary = drawn
+    error = rows[:] - codes.toarray() @ dictionary
+    assert mean_squared_error(*drawn) == pytest.approx((error**2).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_explained_variance_equals_the_naive_ones(drawn):
+    rows, codes, dictionary = drawn
+    x = rows[:].astype(np.float64)
+    error = x - codes.toarray() @ dictionary
+    spread = ((x - x.mean(axis=0)) ** 2).sum(axis=1)
+    batches = [
+        1 - (error[s : s + 512] ** 2).mean() / (x[s : s + 512].var() + 1e-6) for s in (0, 512, 1024)
+    ]
+    found = r_squared(*drawn)
+    assert found["code"] == pytest.approx(np.dot(batches, [512, 512, 76]) / 1100, rel=1e-5)
+    assert found["paper"] == pytest.approx((1 - (error**2).sum(axis=1) / spread).mean(), rel=1e-5)
+    assert found["dimension"] == pytest.approx(1 - (error**2).sum() / spread.sum(), rel=1e-5)
+
+
+def test_exact_codes_explain_everything(sparse):
+    x = np.random.default_rng(1).standard_normal((40, 5)).astype(np.float32)
+    arguments = Rows([x]), sparse(x), np.eye(5)
+    assert mean_squared_error(*arguments) == pytest.approx(0.0, abs=1e-12)
+    assert list(r_squared(*arguments).values()) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_mean_alone_explains_nothing_per_dimension(sparse):
+    x = np.random.default_rng(1).standard_normal((40, 5)).astype(np.float32) + 3
+    found = r_squared(Rows([x]), sparse(np.ones((40, 1))), x.mean(axis=0, keepdims=True))
+    assert found["dimension"] == pytest.approx(0.0, abs=1e-5)
+    assert found["paper"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_worked_reconstruction_with_and_without_a_mask(sparse):
+    codes = sparse([[1, 2, 0], [0, 0, 3]])
+    dictionary = np.array([[1.0, 0], [0, 1], [2, 2]])
+    assert reconstruct(codes, dictionary).tolist() == [[1, 2], [6, 6]]
+    assert reconstruct(codes, dictionary, np.array([True, False, True])).tolist() == [
+        [1, 0],
+        [6, 6],
+    ]
+    assert dictionary.tolist() == [[1, 0], [0, 1], [2, 2]]
+
+
+def test_mask_and_its_complement_add_up(drawn):
+    _, codes, dictionary = drawn
+    mask = np.arange(9) < 4
+    parts = reconstruct(codes, dictionary, mask) + reconstruct(codes, dictionary, ~mask)
+    assert np.allclose(parts, reconstruct(codes, dictionary), atol=1e-4)
+
+
+def test_worked_l0_and_l1(sparse):
+    codes = sparse([[1, -2, 0], [0, 0, 0], [0, 3, 4], [0.5, 0, 0]])
+    assert l0(codes) == 5 / 4
+    assert l1(codes) == 10.5 / 4

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isoenergy.measure.retrieval import recall_at, unit_rows, zero_shot_accuracy
+
+
+class InOrder:
+    """Stands for a generator whose permutation changes nothing."""
+
+    permutation = staticmethod(np.arange)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+A = np.array([[1, 0], [0, 1], [0.6, 0.8]])
+B = np.array([[1, 0], [0.6, 0.8], [0, 1]])
+
+
+def test_worked_recall():
+    # Pair 0 finds itself; pairs 1 and 2 prefer each other's partner, in both directions.
+    assert recall_at(A, B, (1, 2), rng()) == {1: pytest.approx(1 / 3), 2: 1.0}
+
+
+def test_recall_averages_both_directions():
+    # a_0 finds b_0; a_1 prefers b_0; b_0 and b_1 both prefer a_0 and a_1 as (1, .8) and (0, .6).
+    a, b = np.array([[1.0, 0], [0.8, 0.6]]), np.array([[1.0, 0], [0, 1.0]])
+    assert recall_at(a, b, (1,), rng())[1] == pytest.approx((1 + 2) / 4)
+
+
+def test_of_equal_columns_the_first_wins():
+    a, b = np.eye(4), np.ones((4, 4))
+    assert recall_at(a, b, (1, 2, 4), InOrder) == {1: 1 / 4, 2: 2 / 4, 4: 1.0}
+
+
+def test_zero_rows_are_no_hits_but_the_first():
+    assert recall_at(np.eye(5), np.zeros((5, 5)), (1,), InOrder)[1] == 1 / 5
+
+
+def test_last_partial_batch_is_dropped():
+    a = np.eye(5)
+    b = a.copy()
+    b[4] = -1
+    assert recall_at(a, b, (1,), InOrder, batch=2)[1] == 1.0
+    assert recall_at(a, b, (1,), InOrder, batch=5)[1] < 1.0
+
+
+def test_neighbours_outside_the_batch_do_not_count():
+    # Copies in another batch do no harm; in the same batch, one of the two loses.
+    a = np.concatenate([np.eye(3), np.eye(3)])
+    assert recall_at(a, a, (1,), InOrder, batch=3)[1] == 1.0
+    assert recall_at(a, a, (1,), InOrder, batch=6)[1] == 0.5
+
+
+def test_fewer_pairs_than_a_batch_are_one_batch():
+    x = rng(1).standard_normal((7, 20))
+    assert recall_at(x, x, (1,), rng())[1] == 1.0
+
+
+def test_unrelated_rows_are_found_by_chance():
+    a, b = rng(1).standard_normal((2, 2048, 24))
+    found = recall_at(a, b, (1, 10), rng())
+    assert found[1] == pytest.approx(1 / 256, abs=0.004)
+    assert found[10] == pytest.approx(10 / 256, abs=0.015)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**20))
+def test_recall_is_a_monotone_share_and_forgets_length(seed):
+    draw = rng(seed)
+    a, b = draw.standard_normal((2, 30, 5))
+    ks = (1, 2, 5, 12)
+    found = recall_at(a, b, ks, rng(seed), batch=12)
+    lengths = draw.uniform(0.5, 2.0, (30, 1))
+    assert recall_at(a * lengths, b * 3, ks, rng(seed), batch=12) == pytest.approx(found)
+    assert recall_at(b, a, ks, rng(seed), batch=12) == pytest.approx(found)
+    values = [found[k] for k in ks]
+    assert values == sorted(values)
+    assert 0 <= values[0] <= values[-1] == 1.0
+
+
+def test_unit_rows_leaves_zero_rows_zero():
+    assert unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0.0, 0.0]]
+
+
+def test_worked_zero_shot():
+    classes = np.array([[2.0, 0], [0, 0.5], [-1, 0]])
+    image = np.array([[3.0, 0.1], [1, 2], [1, 2], [-1, 0.5]])
+    labels = np.array([0, 1, 0, 0])
+    # Rankings of classes: 0 1 2; 1 0 2; 1 0 2; 2 1 0.
+    assert zero_shot_accuracy(image, classes, labels, (1, 2, 3)) == {1: 0.5, 2: 0.75, 3: 1.0}
+
+
+def test_equal_classes_go_to_the_first():
+    image, classes = np.ones((4, 2)), np.ones((3, 2))
+    assert zero_shot_accuracy(image, classes, np.array([0, 1, 2, 2]), (1, 2)) == {1: 0.25, 2: 0.5}
+
+
+def test_zero_shot_counts_images_beyond_one_block():
+    image = np.tile(np.eye(3), (3000, 1))
+    labels = np.tile([0, 1, 2], 3000)
+    labels[-1] = 0
+    found = zero_shot_accuracy(image, np.eye(3), labels, (1,))[1]
+    assert found == pytest.approx(8999 / 9000, abs=1e-9)

@@ -1,0 +1,376 @@
+import json
+import shutil
+from itertools import combinations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.patches import StepPatch
+from matplotlib.text import Text
+from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Path3DCollection
+
+from isoenergy.errors import InputError
+from isoenergy.files import read_parquet, write_parquet
+from isoenergy.measure.geometry import COSINE_KINDS
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.render import energies
+from isoenergy.render.figures import FIGURES, gather_figure, render_figure
+from isoenergy.render.style import PALETTE, SMALLEST, save_figure
+
+TARGETS = ("figure_02", "figure_10", "figure_11")
+TITLES = {"m0": "SigLIP base", "m1": "small CLIP trained on scenes", "m2": "CLIP ViT-L/14"}
+# From linear RGB to what readers without one kind of cone see (Machado and others 2009).
+BLINDNESS = {
+    "none": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+               [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+               [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+               [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def atoms_table(rng, n=80):
+    """Atoms of all groups; some dead, one for each modality with no energy in the other."""
+    image, text = 10.0 ** rng.uniform(-6, -2, (2, n))
+    image[:10] *= 1e-2
+    text[10:20] *= 1e-2
+    image[0] = text[10] = 0
+    image[-5:] = text[-5:] = 0
+    total = image + text
+    score = np.divide(image, total, out=np.full(n, -1.0), where=total > 0)
+    group = np.select([score < 0, score < 0.05, score > 0.95], ["dead", "text", "image"], "bimodal")
+    return pd.DataFrame(
+        {
+            "atom": np.arange(n),
+            "energy_image": image,
+            "energy_text": text,
+            "energy": total / 2,
+            "frequency": rng.uniform(0, 1, n),
+            "modality_score": score,
+            "group": group,
+            **{f"along_{name}": rng.normal(0, 0.2, n) for name in ("image", "bimodal", "text")},
+        }
+    )
+
+
+def pca_table(rng, n=60):
+    xy = rng.normal(0, 0.1, (2 * n, 2)).astype(np.float32)
+    xy[:n, 0] -= 0.4
+    return pd.DataFrame({"modality": np.repeat(["image", "text"], n), "x": xy[:, 0], "y": xy[:, 1]})
+
+
+def cosines_table(rng, bins=9):
+    edges = np.linspace(-0.3, 1, bins + 1)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "kind": kind,
+                    "left": edges[:-1],
+                    "right": edges[1:],
+                    "density": rng.uniform(0, 9, bins),
+                }
+            )
+            for kind in COSINE_KINDS
+        ],
+        ignore_index=True,
+    )
+
+
+TABLES = {"atoms": atoms_table, "pca": pca_table, "cosines": cosines_table}
+
+
+def make_sources(folder, target, models=1, change=lambda table: table):
+    figure = FIGURES[target]
+    sources = []
+    for i in range(models):
+        for sae in ("SAE", "SAE-A") if figure.TABLE == "atoms" else ("",):
+            place = folder / f"m{i}{sae}"
+            table = TABLES[figure.TABLE](np.random.default_rng(len(sources)))
+            write_parquet(place / "table.parquet", change(table))
+            source = {"model": f"m{i}", figure.TABLE: place / "table.parquet"}
+            if sae:
+                source["sae"] = sae
+            for j, name in enumerate(figure.METRICS):
+                write_metric(place, Metric(name, {"code": 0.31 + 0.1 * i + 0.05 * j}, {"pairs": 9}))
+                source[name] = place / f"{name}.json"
+            sources.append(source)
+    return sources
+
+
+def render(folder, target, sources, caption="A caption."):
+    names = ("data.parquet", "figure.png", "figure.pdf", "figure.txt")
+    outputs = [folder / "out" / name for name in names]
+    render_figure(target, sources, TITLES, caption, *outputs)
+    return outputs
+
+
+def drawing(folder, target, models=1, change=lambda table: table):
+    sources = make_sources(folder, target, models, change)
+    data = gather_figure(target, sources, TITLES)
+    return data, FIGURES[target].draw(data)
+
+
+def shown(figure):
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def hexbins(figure):
+    return [c for ax in figure.findobj(matplotlib.axes.Axes) for c in ax.collections
+            if type(c) is PolyCollection and c.get_array() is not None]  # fmt: skip
+
+
+def test_targets_are_registered():
+    assert tuple(FIGURES) == TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_stored_data_alone_give_the_same_bytes_whatever_the_users_settings(tmp_path, target):
+    sources = make_sources(tmp_path / "in", target)[:1]
+    data, png, pdf, text = render(tmp_path, target, sources)
+    first = data.read_bytes()
+    write_parquet(data, gather_figure(target, sources, TITLES))
+    assert data.read_bytes() == first
+    shutil.rmtree(tmp_path / "in")
+    again = tmp_path / "again.png", tmp_path / "again.pdf"
+    with matplotlib.rc_context({"font.size": 25, "axes.grid": True, "savefig.dpi": 30}):
+        save_figure(FIGURES[target].draw(read_parquet(data)), *again)
+    assert again[0].read_bytes() == png.read_bytes()
+    assert again[1].read_bytes() == pdf.read_bytes()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in pdf.read_bytes()
+    assert text.read_text() == "A caption.\n"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_stored_numbers_are_those_of_the_sources(tmp_path, target):
+    sources = make_sources(tmp_path, target, models=2)
+    data = gather_figure(target, sources, TITLES)
+    figure = FIGURES[target]
+    for source in sources:
+        panel = data[(data["model"] == source["model"]) & (data["sae"] == source.get("sae", ""))]
+        if "part" in panel:
+            panel = panel[panel["part"] != "mean"]
+        expected = read_parquet(source[figure.TABLE])[list(figure.COLUMNS)]
+        pd.testing.assert_frame_equal(
+            panel[list(figure.COLUMNS)].reset_index(drop=True), expected, check_exact=True
+        )
+        for name in figure.METRICS:
+            value = json.loads(source[name].read_text())["value"]
+            assert (panel[name] == value).all()
+
+
+@pytest.mark.parametrize("models", [1, 3])
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_panel_is_labelled_and_nothing_is_cut_or_covered(
+    tmp_path, monkeypatch, target, models
+):
+    data, figure = drawing(tmp_path, target, models)
+    figure.draw_without_rendering()
+    # Only what is drawn counts: ticks outside the view have labels as well.
+    texts = []
+    draw = Text.draw
+    monkeypatch.setattr(Text, "draw", lambda self, r: (texts.append(self), draw(self, r))[1])
+    figure.draw_without_rendering()
+    monkeypatch.undo()
+    texts = [text for text in shown(figure) if text in texts]
+    told = [" ".join(text.get_text().split()) for text in texts]
+    assert all(told.count(label) == 1 for label in data["panel"].unique())
+    assert data["panel"].nunique() == models * (2 if target == "figure_02" else 1)
+    assert min(text.get_fontsize() for text in texts) >= SMALLEST
+    boxes = [text.get_window_extent() for text in texts]
+    page = figure.bbox
+    for name, box in zip(told, boxes, strict=True):
+        assert page.x0 <= box.x0, name
+        assert box.x1 <= page.x1, name
+        assert page.y0 <= box.y0, name
+        assert box.y1 <= page.y1, name
+    # Boxes are a little larger than the letters, and say nothing of slanted text.
+    tight = [
+        (name, box.padded(-1))
+        for name, box, text in zip(told, boxes, texts, strict=True)
+        if text.get_rotation() % 90 == 0
+    ]
+    for (a, one), (b, other) in combinations(tight, 2):
+        assert not one.overlaps(other), (a, b)
+
+
+def test_figure_02_draws_all_energy_and_every_live_atom(tmp_path):
+    data, figure = drawing(tmp_path, "figure_02")
+    atoms = data[data["part"] == "atom"]
+    live = atoms[atoms["group"] != "dead"]
+    cells = hexbins(figure)
+    assert len(cells) == 2
+    for drawn in cells:
+        assert drawn.get_array().sum() == pytest.approx(1)
+    boxes = figure.findobj(Axes3D)
+    for box, (_, panel) in zip(boxes, live.groupby("sae", sort=False), strict=True):
+        shadow, points = box.findobj(Path3DCollection)[:2]
+        drawn = np.column_stack(points._offsets3d)
+        expected = panel.sort_values("energy", ascending=False)[list(energies.COORDINATES)]
+        np.testing.assert_array_equal(drawn, expected)
+        assert len(shadow.get_offsets()) == len(panel)
+    assert "75 of 80 atoms live" in [text.get_text() for text in shown(figure)]
+
+
+def test_figure_02_keeps_atoms_without_energy_on_one_side_in_the_margin(tmp_path):
+    _, figure = drawing(tmp_path, "figure_02")
+    cells = hexbins(figure)[0]
+    ax = cells.axes
+    # The grey strips, then the centres of the cells in them.
+    (low, high), centres = ax.get_xlim(), cells.get_offsets()
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert ticks[0] == "0"
+    strip = ax.get_xticks()[0]
+    width = 2 * (strip - low)
+    assert ((centres[:, 0] < low + width).sum(), (centres[:, 1] < low + width).sum()) == (1, 1)
+    assert width < 0.1 * (high - low)
+
+
+def test_figure_02_arrows_are_energy_weighted_means(tmp_path):
+    data, _ = drawing(tmp_path, "figure_02")
+    panel = data[data["sae"] == "SAE"]
+    atoms, means = (panel[panel["part"] == part] for part in ("atom", "mean"))
+    assert list(means["group"]) == ["text", "bimodal", "image"]
+    for _, mean in means.iterrows():
+        own = atoms[atoms["group"] == mean["group"]]
+        for axis in energies.COORDINATES:
+            assert mean[axis] == pytest.approx(np.average(own[axis], weights=own["energy"]))
+
+
+def test_figure_10_counts_every_embedding_and_marks_the_means(tmp_path):
+    data, figure = drawing(tmp_path, "figure_10")
+    assert [drawn.get_array().sum() for drawn in hexbins(figure)] == [60, 60]
+    assert data["x"].dtype == np.float32
+    points = data[data["part"] == "embedding"]
+    means = data[data["part"] == "mean"].set_index("modality")
+    assert list(means.index) == ["image", "text", "all"]
+    assert means.loc["text", "x"] == pytest.approx(points[points["modality"] == "text"]["x"].mean())
+    assert means.loc["all", "y"] == pytest.approx(points["y"].mean())
+    crosses = [line for line in figure.findobj(matplotlib.lines.Line2D) if line.get_marker() == "x"]
+    np.testing.assert_array_equal(crosses[-1].get_xydata(), means[["x", "y"]])
+    assert "DiM 0.31    W 0.36" in [text.get_text() for text in shown(figure)]
+
+
+def test_figure_11_draws_the_densities_with_recall(tmp_path):
+    data, figure = drawing(tmp_path, "figure_11", models=2)
+    steps = [patch for patch in figure.axes[1].patches if isinstance(patch, StepPatch)]
+    outlines = [patch for patch in steps if not patch.get_fill()]
+    panel = data[data["model"] == "m1"]
+    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
+        np.testing.assert_array_equal(
+            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
+        )
+    told = [text.get_text() for text in shown(figure)]
+    assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
+    assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
+
+
+def _one_live(table):
+    table = table.copy()
+    table.loc[table.index != 30, ["energy_image", "energy_text", "energy"]] = 0.0
+    table.loc[table.index != 30, "group"] = "dead"
+    table.loc[table.index != 30, "modality_score"] = -1.0
+    return table
+
+
+DEGENERATE = {
+    "no text atoms": lambda t: t[t["group"] != "text"].assign(along_text=0.0),
+    "one live atom": _one_live,
+    "one row": lambda t: t.iloc[[30]],
+    "all dead": lambda t: _one_live(t).drop(index=30),
+    "live, no energy": lambda t: t.assign(energy_image=0.0, energy_text=0.0, energy=0.0),
+    "below the floor": lambda t: t.assign(energy_image=1e-12, energy_text=1e-10, energy=5e-11),
+}
+
+
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_figure_02_of_degenerate_atoms(tmp_path, case):
+    _, figure = drawing(tmp_path, "figure_02", change=DEGENERATE[case])
+    figure.draw_without_rendering()
+    assert len(hexbins(figure)) == (0 if case in ("all dead", "live, no energy") else 2)
+
+
+@pytest.mark.parametrize(
+    ("target", "change"),
+    [
+        ("figure_10", lambda t: t[t["modality"] == "image"]),
+        ("figure_10", lambda t: t.iloc[[0]]),
+        ("figure_10", lambda t: t.assign(x=0.0, y=0.0)),
+        ("figure_11", lambda t: t[t["kind"] == "I-I"]),
+        ("figure_11", lambda t: t.assign(density=0.0)),
+    ],
+)
+def test_degenerate_embeddings(tmp_path, target, change):
+    data, figure = drawing(tmp_path, target, change=change)
+    figure.draw_without_rendering()
+    assert data["panel"].iloc[0] in [text.get_text() for text in shown(figure)]
+
+
+def test_an_undefined_metric_is_a_dash(tmp_path):
+    sources = make_sources(tmp_path, "figure_11")
+    write_metric(tmp_path / "m0", Metric("recall_at_1", {"code": float("nan")}, {"pairs": 0}))
+    data = gather_figure("figure_11", sources, TITLES)
+    assert "recall@1 –" in [text.get_text() for text in shown(FIGURES["figure_11"].draw(data))]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_lacking_column_is_refused_before_anything_is_written(tmp_path, target):
+    column = FIGURES[target].COLUMNS[0]
+    sources = make_sources(tmp_path / "in", target, change=lambda t: t.drop(columns=column))
+    with pytest.raises(InputError, match=rf"^\S+table.parquet lacks the columns {column}; \w+"):
+        render(tmp_path, target, sources)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_sources_are_refused(tmp_path):
+    sources = make_sources(tmp_path, "figure_10")
+    with pytest.raises(InputError, match="has no model to draw"):
+        gather_figure("figure_10", [], {})
+    with pytest.raises(InputError, match="there is no figure 'figure_99'; known are figure_02"):
+        gather_figure("figure_99", sources, {})
+    with pytest.raises(InputError, match="two sources for m0"):
+        gather_figure("figure_10", sources * 2, {})
+    with pytest.raises(InputError, match="lacks wasserstein"):
+        gather_figure("figure_10", [{k: v for k, v in sources[0].items() if k[0] != "w"}], {})
+    write_parquet(sources[0]["pca"], pca_table(np.random.default_rng(0)).iloc[:0])
+    with pytest.raises(InputError, match="has no rows"):
+        gather_figure("figure_10", sources, {})
+    sources[0]["pca"].unlink()
+    with pytest.raises(InputError, match="does not exist"):
+        gather_figure("figure_10", sources, {})
+
+
+def test_a_model_without_title_keeps_its_name(tmp_path):
+    data = gather_figure("figure_02", make_sources(tmp_path, "figure_02"), {})
+    assert list(data["panel"].unique()) == ["m0, SAE", "m0, SAE-A"]
+
+
+def _lab(linear):
+    xyz = np.clip(linear, 0, 1) @ np.array(
+        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
+    )
+    scaled = xyz / [0.9505, 1, 1.089]
+    f = np.where(scaled > 0.008856, np.cbrt(scaled), 7.787 * scaled + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_groups_stay_apart_for_every_reader(blindness):
+    rgb = {name: np.array(to_rgb(PALETTE[name])) for name in ("image", "text", "bimodal")}
+    linear = {
+        name: np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        for name, c in rgb.items()
+    }
+    lab = {name: _lab(BLINDNESS[blindness] @ c) for name, c in linear.items()}
+    for one, other in combinations(lab, 2):
+        # 2 is just noticeable; the lightness differs as well, for print in grey.
+        assert np.linalg.norm(lab[one] - lab[other]) > 30, (one, other)
+        assert abs(lab[one][0] - lab[other][0]) > 10, (one, other)

@@ -1,0 +1,188 @@
+import math
+
+import pandas as pd
+import pytest
+
+from isoenergy.errors import InputError
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.render.captions import fields, fill_caption
+from isoenergy.render.grid import (
+    Cell,
+    Grid,
+    escape_latex,
+    escape_markdown,
+    format_number,
+    latex_heading,
+    write_latex,
+    write_markdown,
+)
+from isoenergy.render.tables import TABLES, Column, Table, lay_out, render_table
+from isoenergy.render.tidy import COLUMNS, gather_tidy
+
+
+def _write(folder, name, *values, protocol="code"):
+    for seed, value in enumerate(values):
+        metric = Metric(name, {"code": value, "paper": value / 2}, {"pairs": 7}, protocol=protocol)
+        write_metric(folder / f"seed{seed}", metric)
+    return [str(folder / f"seed{seed}") for seed in range(len(values))]
+
+
+def _source(folders, variant="SAE", model="M"):
+    return {"model": model, "variant": variant, "dataset": "D", "folders": folders}
+
+
+def test_mean_and_spread_over_seeds(tmp_path):
+    folders = _write(tmp_path, "r2", 1.0, 2.0, 6.0)
+    tidy = gather_tidy([_source(folders)], ["r2"])
+    assert tuple(tidy.columns) == COLUMNS
+    code, paper = tidy.to_dict("records")
+    assert (code["value"], code["sd"]) == (3.0, pytest.approx(math.sqrt(7)))
+    assert (code["protocol"], code["seeds"], code["n"]) == ("code", 3, "7 pairs")
+    assert (paper["value"], paper["protocol"]) == (1.5, "paper")
+
+
+def test_the_default_protocol_comes_first(tmp_path):
+    folders = _write(tmp_path, "r2", 1.0, protocol="paper")
+    assert gather_tidy([_source(folders)], ["r2"])["protocol"].tolist() == ["paper", "code"]
+
+
+def test_one_seed_has_no_spread(tmp_path):
+    tidy = gather_tidy([_source(_write(tmp_path, "r2", 1.0))], ["r2"])
+    assert tidy["sd"].isna().all()
+
+
+def test_a_metric_missing_for_one_seed_is_an_error_and_for_all_is_left_out(tmp_path):
+    folders = _write(tmp_path, "r2", 1.0, 2.0)
+    assert gather_tidy([_source(folders)], ["mse"]).empty
+    (tmp_path / "seed1/r2.json").unlink()
+    with pytest.raises(InputError, match=r"seed1/r2\.json does not exist"):
+        gather_tidy([_source(folders)], ["r2"])
+
+
+def _tidy(*rows):
+    shown = [
+        {**dict.fromkeys(COLUMNS, ""), "dataset": "D", "model": "M", "protocol": "code", **row}
+        for row in rows
+    ]
+    return pd.DataFrame(shown, columns=list(COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("values", "better", "marked"),
+    [
+        (((0.5, 0.1), (0.8, 0.1)), "higher", [False, True]),
+        (((0.5, 0.1), (0.8, 0.1)), "lower", [True, False]),
+        (((0.5, 0.2), (0.8, 0.2)), "higher", [False, False]),
+        (((0.5, math.nan), (0.8, math.nan)), "higher", [False, False]),
+        (((0.5, 0.1), (0.8, 0.1)), None, [False, False]),
+    ],
+    ids=["higher", "lower", "within spread", "no spread", "no direction"],
+)
+def test_a_value_is_marked_when_it_beats_the_other_by_more_than_both_spreads(
+    values, better, marked
+):
+    rows = [
+        {"metric": "r2", "variant": variant, "value": value, "sd": sd}
+        for variant, (value, sd) in zip(("SAE", "SAE-A"), values, strict=True)
+    ]
+    grid = lay_out(Table("saes", (Column("r2", "R²", better),)), _tidy(*rows))
+    assert [row[-1].marked for row in grid.rows] == marked
+
+
+def test_models_are_not_compared_with_each_other():
+    rows = [
+        {"metric": "r2", "variant": "SAE", "model": model, "value": value, "sd": 0.0}
+        for model, value in (("A", 0.1), ("B", 0.9))
+    ]
+    grid = lay_out(Table("saes", (Column("r2", "R²", "higher"),)), _tidy(*rows))
+    assert not any(cell.marked for row in grid.rows for cell in row)
+
+
+def test_columns_without_any_number_are_left_out_and_gaps_are_blank():
+    rows = [
+        {"metric": "a", "variant": "embeddings", "dataset": d, "value": 1.0, "sd": math.nan}
+        for d in ("D", "E")
+    ]
+    rows.append({"metric": "b", "variant": "embeddings", "dataset": "E", "value": 2.0, "sd": 0.5})
+    table = Table("embeddings", tuple(Column(name, name.upper()) for name in "abc"))
+    grid = lay_out(table, _tidy(*rows))
+    assert grid.header == ["data set", "model", "A", "B"]
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["D", "M", "1.000", ""],
+        ["E", "M", "1.000", "2.000 ± 0.500"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "sd", "text"),
+    [
+        (0.12345, 0.001, "0.123 ± 0.001"),
+        (-0.5, math.nan, "−0.500"),
+        (math.inf, math.nan, "∞"),
+        (-math.inf, 0.1, "−∞"),
+        (math.nan, math.nan, "–"),
+    ],
+)
+def test_numbers_as_readers_see_them(value, sd, text):
+    assert format_number(value, sd, 3) == text
+
+
+def test_markup_in_names_and_captions_is_escaped():
+    hostile = "a|b_*<script>`[x](y)"
+    assert escape_markdown(hostile) == r"a\|b\_\*\<script\>\`\[x\](y)"
+    assert escape_latex(r"50% & \input{x} $_^~#") == (
+        r"50\% \& \textbackslash{}input\{x\} \$\_\textasciicircum{}\textasciitilde{}\#"
+    )
+    grid = Grid(["model", "p_acc"], [[Cell("A&B"), Cell("0.5", True)]], 1)
+    latex = write_latex(grid, "100%", "tab:x")
+    assert r"model & $p_{\mathrm{acc}}$ \\" in latex
+    assert r"A\&B & \textbf{0.5} \\" in latex
+    assert r"\caption{100\%}" in latex
+    assert write_markdown(grid, "c").splitlines()[:3] == [
+        r"| model | p\_acc |",
+        "|---|---:|",
+        "| A&B | **0.5** |",
+    ]
+
+
+def test_headings_of_one_letter_and_a_word_become_subscripts():
+    assert latex_heading("δ_r") == r"$\delta_{\mathrm{r}}$"
+    assert latex_heading("DiM, all atoms") == "DiM, all atoms"
+
+
+def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
+    write_metric(tmp_path, Metric("r2", {"code": 1.0}, {"pairs": 20000}))
+    sizes = {"pairs": (tmp_path / "r2.json", "pairs")}
+    assert fields("{train}: {pairs} pairs, {train}") == ["train", "pairs"]
+    assert fill_caption("{train}: {pairs} pairs", {"train": "S"}, sizes) == "S: 20,000 pairs"
+    with pytest.raises(InputError, match=r"\{pears\}; allowed are pairs, train"):
+        fill_caption("{pears}", {"train": "S"}, sizes)
+
+
+def test_every_table_reads_metrics_that_are_measured():
+    from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+    from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+
+    known = {
+        "saes": {*SAE_METRICS, *FACTOR_METRICS},
+        "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
+    }
+    for name in TABLES:
+        assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name
+
+
+def test_a_table_is_written_in_four_forms_that_agree(tmp_path):
+    sources = []
+    for variant, values in (("SAE", (0.2, 0.3)), ("SAE-A", (0.8, 0.9))):
+        for name in TABLES["table_01"].metrics():
+            folders = _write(tmp_path / variant, name, *values)
+        sources.append(_source(folders, variant))
+    names = {"csv": "t.csv", "markdown": "t.md", "latex": "t.tex", "text": "t.txt"}
+    paths = {key: tmp_path / name for key, name in names.items()}
+    render_table("table_01", sources, "On {train}.", {"train": "D"}, {}, **paths)
+    tidy = pd.read_csv(paths["csv"])
+    found = tidy[(tidy.metric == "rho") & (tidy.variant == "SAE-A") & (tidy.protocol == "code")]
+    assert found["value"].item() == pytest.approx(0.85)
+    assert "**0.85 ± 0.07**" in paths["markdown"].read_text()
+    assert r"\textbf{0.85 $\pm$ 0.07}" in paths["latex"].read_text()
+    assert paths["text"].read_text() == "On D.\n"

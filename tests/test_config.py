@@ -1,0 +1,295 @@
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isoenergy.config import load_run
+from isoenergy.errors import InputError
+
+CONFIGS = ("config", "demo", "ci")
+
+
+def read(root, name):
+    return yaml.safe_load((root / f"config/{name}.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def load(root):
+    return lambda config, where=root: load_run(config, "my.yaml", where)
+
+
+@pytest.fixture
+def changed(root):
+    """A config of the repository with some keys changed: ``changed("demo", {"sae.l0": 3})``."""
+
+    def change(name, changes):
+        config = copy.deepcopy(read(root, name))
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            inner = config
+            for part in path:
+                inner = inner[part]
+            if value is KeyError:
+                del inner[last]
+            else:
+                inner[last] = value
+        return config
+
+    return change
+
+
+@pytest.fixture
+def copied(root, tmp_path):
+    """A copy of the repository's registries and schemas, to be spoilt."""
+    for part in ("config", "workflow/schemas"):
+        shutil.copytree(root / part, tmp_path / part)
+    return tmp_path
+
+
+def sentence(load, *arguments):
+    with pytest.raises(InputError) as told:
+        load(*arguments)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_config_loads_and_writes_to_its_own_folder(root, load, name):
+    run = load(read(root, name))
+    others = [read(root, other)["results"] for other in (*CONFIGS, "store") if other != name]
+    assert run.results.startswith("results/")
+    assert run.results not in others
+
+
+def test_the_papers_config_says_what_the_paper_says(root, load):
+    run = load(read(root, "config"))
+    models = ["CLIP", "CLIP-L", "OpenCLIP", "OpenCLIP-L", "SigLIP", "SigLIP2"]
+    assert run.config["models"] == models
+    assert [run.beta(model, "SAE-A") for model in models] == [4e-4, 1e-4, 4e-4, 2e-4, 1e-4, 7e-5]
+    assert [run.models[model]["dim"] for model in models] == [512, 768, 512, 768, 768, 768]
+    assert [run.models[model]["text_length"] for model in models] == [77] * 4 + [64] * 2
+    assert [model for model in models if run.models[model]["lower_case"]] == ["SigLIP2"]
+    assert run.sae_sizes("SAE") == run.sae_sizes("SAE-A") == (8, 20)
+    training = run.config["sae_training"]
+    assert (training["epochs"], training["batch_size"], training["peak_rate"]) == (5, 512, 5e-4)
+    assert run.config["rows"]["laion"] == 1_000_000
+    assert run.config["measure"]["tau"] == 0.05
+    assert run.local_models() == []
+
+
+def test_only_the_aligned_saes_are_aligned(root, load):
+    run = load(read(root, "config"))
+    assert [run.alignment(sae) for sae in ("SAE", "SAE-A", "SAE-A-literal")] == [
+        None,
+        "masked_cosine",
+        "cosine",
+    ]
+    assert {run.beta(model, "SAE") for model in run.config["models"]} == {0.0}
+
+
+def test_a_beta_of_the_config_goes_before_the_models_own(changed, load):
+    run = load(changed("config", {"sae.beta": 0.25}))
+    assert run.beta("CLIP", "SAE-A") == 0.25
+    assert run.beta("CLIP", "SAE") == 0
+
+
+def test_sizes_of_a_registry_row_go_before_the_configs(copied, changed, load):
+    path = copied / "config/saes.tsv"
+    path.write_text(path.read_text() + "Wide\tmatching_pursuit\t16\t5\tcosine\t0.5\twide\n")
+    run = load(changed("config", {"saes": ["SAE", "Wide"]}), copied)
+    assert run.sae_sizes("Wide") == (16, 5)
+    assert run.sae_sizes("SAE") == (8, 20)
+    assert run.beta("CLIP", "Wide") == 0.5
+
+
+def test_data_sets_that_are_drawn_come_once_in_order(root, load):
+    run = load(read(root, "demo"))
+    assert run.measured() == ["scenes", "scenes-shift", "scenes-classes"]
+    assert run.drawn() == [
+        "scenes",
+        "scenes-shift",
+        "scenes-classes",
+        "scenes-classes-train",
+        "scenes-edits",
+        "scenes-pretrain",
+    ]
+    assert load(read(root, "config")).drawn() == [
+        "laion",
+        "coco",
+        "imagenet",
+        "imagenet-train",
+        "fashioniq",
+    ]
+
+
+def test_factors_are_a_target_only_where_they_are_known(root, load):
+    paper, demo = load(read(root, "config")), load(read(root, "demo"))
+    assert demo.targets["table_factors"]["needs"] == "factors"
+    for name, row in demo.targets.items():
+        assert demo.available(name)
+        assert paper.available(name) == (row["needs"] != "factors")
+    assert "table_factors" in demo.targets_of("table")
+    assert "table_factors" not in paper.targets_of("table")
+    names = list(demo.targets)
+    assert sorted(demo.targets_of("figure"), key=names.index) == demo.targets_of("figure")
+
+
+def test_ones_own_store_takes_the_place_of_models_and_data(changed, load, tmp_path):
+    paths = {"store": str(tmp_path / "My store!"), "test_store": str(tmp_path / "b" / "My store!")}
+    for path in paths.values():
+        Path(path).mkdir(parents=True)
+    run = load(changed("store", paths))
+    assert run.config["models"] == ["My-store"]
+    assert run.results == "results/store/My-store"
+    assert run.train == "My-store"
+    assert run.measured() == ["My-store", "My-store-test"]
+    assert run.datasets["My-store-test"]["path"] == paths["test_store"]
+    assert run.drawn() == []
+    assert run.beta("My-store", "SAE-A") == 4e-4
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_any_config_takes_a_store(changed, load, name, tmp_path):
+    (tmp_path / "mine").mkdir()
+    run = load(changed(name, {"store": str(tmp_path / "mine")}))
+    assert run.measured() == ["mine"]
+    assert run.drawn() == run.local_models() == []
+
+
+@pytest.mark.parametrize("key", ["store", "test_store"])
+def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
+    (tmp_path / "mine").mkdir()
+    changes = {"store": str(tmp_path / "mine"), key: str(tmp_path / "typo")}
+    found = sentence(load, changed("store", changes))
+    assert found.startswith(f"my.yaml: key {key} is {tmp_path}/typo, which is not a folder")
+
+
+FAULTS = [
+    (
+        {"measure.taus": 0.1},
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein (did you mean tau?)",
+    ),
+    ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
+    ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
+    ({"seed": "0"}, "key seed is '0', integer >= 0 is allowed (Seed of the whole run"),
+    ({"sae_training.epochs": 5.0}, "key sae_training.epochs is 5.0, integer >= 1 is allowed"),
+    ({"sae_training.peak_rate": "5e-4"}, "key sae_training.peak_rate is '5e-4', number > 0"),
+    ({"models": "SceneCLIP"}, "key models is 'SceneCLIP', array that is not empty without repeats"),
+    ({"seeds": [0, 0]}, "key seeds is [0, 0], array that is not empty without repeats is allowed"),
+    ({"seeds": [0, -1]}, "key seeds.1 is -1, integer >= 0 is allowed"),
+    ({"measure.tau": 0.5}, "key measure.tau is 0.5, number > 0 < 0.5 is allowed"),
+    (
+        {"embed.dtype": "float64"},
+        "key embed.dtype is 'float64'; allowed are float32, float16",
+    ),
+    ({"rows.scenes": 0}, "key rows.scenes is 0, integer >= 1 is allowed"),
+    ({"models": ["SceneClip"]}, "key models names SceneClip; allowed are CLIP, CLIP-L, OpenCLIP"),
+    ({"models": ["SceneClip"]}, "(did you mean SceneCLIP?) (config/models.tsv)"),
+    ({"saes": ["SAEA"]}, "key saes names SAEA; allowed are SAE, SAE-A, SAE-A-literal (did you"),
+    ({"datasets.train": None}, "key datasets.train is null and no store is given; name a data set"),
+    ({"datasets.train": "scene"}, "key datasets.train names scene; allowed are laion, coco, "),
+    (
+        {"datasets.train": "scenes-edits"},
+        "key datasets.train names scenes-edits; allowed are laion, coco, scenes-pretrain, scenes, "
+        "scenes-shift",
+    ),
+    (
+        {"datasets.transfer": ["scenes-classes"]},
+        "key datasets.transfer names scenes-classes; allowed are laion, coco",
+    ),
+    (
+        {"datasets.classes": "scenes"},
+        "key datasets.classes names scenes; allowed are imagenet-train, imagenet, scenes-classes",
+    ),
+    (
+        {"datasets.edits": "scenes"},
+        "key datasets.edits names scenes; allowed are fashioniq, scenes-edits",
+    ),
+    (
+        {"datasets.classes_train": None},
+        "key datasets.classes_train is null; datasets.classes needs it for the classifier",
+    ),
+    ({"rows.scenes-shfit": 1}, "unknown key rows.scenes-shfit; allowed are laion, "),
+    ({"rows.scenes-shfit": 1}, "(did you mean scenes-shift?)"),
+    ({"folders.lion": "x"}, "unknown key folders.lion; allowed are laion, "),
+    ({"rows.scenes-shift": KeyError}, "key rows.scenes-shift is missing; scenes are drawn in the"),
+    ({"datasets.transfer": ["coco"]}, "key folders.coco is missing; it says where coco lies on"),
+    (
+        {"encoder_training": None},
+        "key encoder_training is null; SceneCLIP, SceneSigLIP (checkpoint local) need it",
+    ),
+    (
+        {"encoder_training.dataset": "scenes-edits"},
+        "key encoder_training.dataset names scenes-edits; allowed are laion, coco, scenes-pretrain",
+    ),
+    (
+        {"encoder_training.epochs.SceneCLIP": KeyError},
+        "key encoder_training.epochs has no entry for SceneCLIP; add one",
+    ),
+    (
+        {"encoder_training.epochs.CLIP": 1},
+        "unknown key encoder_training.epochs.CLIP; allowed are SceneCLIP, SceneSigLIP",
+    ),
+    (
+        {"sae.expansion": 8, "sae.l0": 769},
+        "key sae.l0 gives SAE 769 non-zeros per code, but on SceneCLIP it has only "
+        "K = 8 x 96 = 768 atoms; allowed is 1..K",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), FAULTS)
+def test_each_bad_key_is_one_sentence_with_file_key_and_what_is_allowed(
+    changed, load, changes, told
+):
+    found = sentence(load, changed("demo", changes))
+    assert found.startswith("my.yaml: ")
+    assert told in found
+
+
+def test_as_many_non_zeros_as_atoms_are_allowed(changed, load):
+    assert load(changed("demo", {"sae.expansion": 8, "sae.l0": 768})).sae_sizes("SAE") == (8, 768)
+
+
+@pytest.mark.parametrize("name", ["models", "datasets", "saes", "targets"])
+def test_a_repeated_row_of_a_registry_is_named(copied, root, load, name):
+    path = copied / f"config/{name}.tsv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[2]]))
+    column, entry = lines[0].split("\t")[0], lines[2].split("\t")[0]
+    assert sentence(load, read(root, "demo"), copied) == (
+        f"{path}, line {len(lines) + 1}: {column} {entry} occurs twice"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "told"),
+    [
+        ("models", "\tclip\t", "\tclipp\t", "key family is 'clipp'; allowed are clip, siglip (did"),
+        ("models", "\ttext_length", "\tlength", "unknown key length; allowed are model, family"),
+        ("models", "\t512\t", "\t512", "has more or fewer cells than the header's 9"),
+        ("models", "\t4e-4\t", "\t-1\t", "key beta is -1.0, number >= 0 is allowed"),
+        ("datasets", "\tpairs\t", "\tpair\t", "key kind is 'pair'; allowed are pairs, classes"),
+        ("saes", "masked_cosine", "masked", "key alignment is 'masked'; allowed are none, masked_"),
+        ("saes", "\tmodel\t", "\tmodels\t", "key beta is 'models', number >= 0 or 'model' is"),
+        ("targets", "\ttable\t", "\ttabel\t", "key kind is 'tabel'; allowed are table, figure"),
+    ],
+)
+def test_a_spoilt_registry_is_named_with_its_line(copied, root, load, name, before, after, told):
+    path = copied / f"config/{name}.tsv"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    found = sentence(load, read(root, "demo"), copied)
+    assert found.startswith(f"{path}, line ")
+    assert told in found
+
+
+def test_a_beta_without_alignment_is_refused(copied, root, load):
+    path = copied / "config/saes.tsv"
+    path.write_text(path.read_text().replace("\tnone\t0\t", "\tnone\t1\t"))
+    assert "saes.tsv: SAE has a beta but no alignment; set beta to 0" in sentence(
+        load, read(root, "demo"), copied
+    )

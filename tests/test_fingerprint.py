@@ -1,0 +1,96 @@
+import ast
+import itertools
+
+import pytest
+
+from isoenergy.fingerprint import fingerprint
+
+FILES = {
+    "run.py": '"""Run."""\nfrom isoenergy.a import f\nprint(f(1))\n',
+    "isoenergy/__init__.py": "",
+    "isoenergy/a.py": '"""A."""\ndef f(x):\n    """F."""\n    from isoenergy.b import g\n'
+    "    return g(x)\n",
+    "isoenergy/b.py": "from isoenergy import c, progress\ndef g(x):\n    return x + c.ONE\n",
+    "isoenergy/c.py": "import isoenergy.a\nONE = 1\n",  # a circle, which Python allows
+    "isoenergy/progress.py": "BAR = 1\n",
+    "isoenergy/unused.py": "TWO = 2\n",
+}
+count = itertools.count()
+
+
+@pytest.fixture
+def taken(tmp_path):
+    """The fingerprint of run.py with some files changed, each time in a folder of its own."""
+
+    def take(**changes):
+        folder = tmp_path / str(next(count))
+        for name, text in FILES.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            before, after = changes.get(path.stem, ("", ""))
+            assert before in text
+            path.write_text(text.replace(before, after, 1) if before else text)
+        return fingerprint(folder / "run.py", folder)
+
+    return take
+
+
+def test_equal_code_has_an_equal_fingerprint(taken):
+    assert taken() == taken()
+    assert len(taken()) == 16
+    int(taken(), 16)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run": ('"""Run."""', '"""Run it."""\n# Now.\n')},
+        {"run": ('"""Run."""', "")},
+        {"a": ('    """F."""\n', "")},
+        {"a": ("return g(x)", "return g(\n        x\n    )  # the same")},
+        {"c": ("ONE = 1", "# One.\n\n\nONE = 1")},
+    ],
+)
+def test_comments_docstrings_and_layout_do_not_count(taken, changes):
+    assert taken(**changes) == taken()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run": ("f(1)", "f(2)")},
+        {"a": ("g(x)", "g(-x)")},
+        {"b": ("+", "-")},
+        {"c": ("ONE = 1", "ONE = 2")},
+    ],
+)
+def test_changed_code_counts_wherever_it_is_used(taken, changes):
+    assert taken(**changes) != taken()
+
+
+@pytest.mark.parametrize("changes", [{"unused": ("2", "3")}, {"progress": ("1", "2")}])
+def test_code_that_is_not_used_or_cannot_matter_does_not_count(taken, changes):
+    assert taken(**changes) == taken()
+
+
+def test_the_library_has_no_relative_imports_which_would_not_be_followed(root):
+    for path in (root / "scripts" / "isoenergy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), path
+
+
+def test_a_stage_does_not_depend_on_a_later_one(root):
+    scripts = root / "scripts"
+    drawing = fingerprint(scripts / "isoenergy/data/scenes.py", scripts)
+    from isoenergy import fingerprint as module
+
+    used, waiting = set(), ["isoenergy.data.scenes"]
+    while waiting:
+        name = waiting.pop()
+        path = module._path(name, scripts)
+        if path is not None and name not in used:
+            used.add(name)
+            waiting += module._imports(path, scripts)
+    assert "isoenergy.data.draw" in used
+    assert not [name for name in used if name.startswith(("isoenergy.embed", "isoenergy.measure"))]
+    assert len(drawing) == 16

@@ -1,0 +1,47 @@
+import re
+
+import pytest
+import yaml
+
+from isoenergy import preflight
+from isoenergy.config import load_run
+
+
+def _run(root, name, **changes):
+    config = yaml.safe_load((root / f"config/{name}.yaml").read_text()) | changes
+    return load_run(config, name, root)
+
+
+@pytest.fixture
+def bare_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight.shutil, "which", lambda name: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine):
+    gpu, hub, *folders = preflight.missing(_run(root, "config"), tmp_path)
+    assert "no NVIDIA GPU" in gpu
+    assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
+    assert [text.split(":")[0] for text in folders] == [
+        f"data set {name}" for name in ("laion", "coco", "imagenet", "imagenet-train", "fashioniq")
+    ]
+
+
+def test_the_demo_needs_nothing(root, tmp_path, bare_machine):
+    assert preflight.missing(_run(root, "demo"), tmp_path) == []
+
+
+def test_a_data_folder_that_is_there_is_not_missed(root, tmp_path, bare_machine):
+    (tmp_path / "data/coco").mkdir(parents=True)
+    (tmp_path / "data/coco/pairs.csv").write_text("image,caption\n")
+    told = "\n".join(preflight.missing(_run(root, "config"), tmp_path))
+    assert "data set coco" not in told
+    assert "data set laion" in told
+
+
+def test_the_estimate_grows_with_the_data(root):
+    def disk(rows):
+        run = _run(root, "config", rows={"laion": rows})
+        return int(re.match(r"about (\d+) GB", preflight.estimate(run))[1])
+
+    assert disk(10_000_000) > 2 * disk(1_000_000) > 0

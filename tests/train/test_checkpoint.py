@@ -1,0 +1,75 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from isoenergy.errors import InputError
+from isoenergy.train.checkpoint import build_sae, load_sae, save_sae
+
+
+@pytest.fixture
+def weights(tmp_path):
+    sae = build_sae("matching_pursuit", 6, 12, 3, seed=0)
+    save_sae(
+        sae, "matching_pursuit", tmp_path / "sae.safetensors", tmp_path / "config.json", {"seed": 0}
+    )
+    return tmp_path / "sae.safetensors"
+
+
+def change(weights, **changed):
+    path = weights.parent / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def test_config_says_what_the_sae_is_and_how_it_was_trained(weights):
+    assert json.loads((weights.parent / "config.json").read_text()) == {
+        "architecture": "matching_pursuit",
+        "dim": 6,
+        "n_atoms": 12,
+        "l0": 3,
+        "trained": {"seed": 0},
+    }
+
+
+@pytest.mark.parametrize("changed", [{"n_atoms": 13}, {"dim": 7}])
+def test_weights_of_another_size_are_refused(weights, changed):
+    change(weights, **changed)
+    with pytest.raises(InputError, match=r"no checkpoint of its config\.json"):
+        load_sae(weights)
+
+
+def test_weights_of_other_names_are_refused(weights):
+    save_file({"encoder": torch.zeros(12, 6)}, weights)
+    with pytest.raises(InputError, match=r"no checkpoint of its config\.json"):
+        load_sae(weights)
+
+
+def test_truncated_weights_are_refused(weights):
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"no checkpoint"):
+        load_sae(weights)
+
+
+def test_missing_weights_are_refused(weights):
+    weights.unlink()
+    with pytest.raises(InputError, match=r"sae\.safetensors"):
+        load_sae(weights)
+
+
+def test_missing_config_is_refused(weights):
+    (weights.parent / "config.json").unlink()
+    with pytest.raises(InputError, match=r"config\.json does not exist"):
+        load_sae(weights)
+
+
+def test_config_without_a_needed_key_is_refused(weights):
+    (weights.parent / "config.json").write_text('{"architecture": "matching_pursuit"}')
+    with pytest.raises(InputError, match=r"config\.json"):
+        load_sae(weights)
+
+
+def test_unknown_architecture_is_refused(weights):
+    change(weights, architecture="oracle")
+    with pytest.raises(InputError, match=r"SAE architecture 'oracle'.*matching_pursuit"):
+        load_sae(weights)

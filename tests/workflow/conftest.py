@@ -1,0 +1,74 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CONFIGS = ("config", "demo", "ci", "store")
+
+
+class Workflow:
+    """Runs `snakemake` as a user does, in a working directory of the test's own."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder = root, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def command(self, *words: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "snakemake"),
+            *("--snakefile", str(self.root / "workflow/Snakefile")),
+            *("--directory", str(self.folder)),
+            *words,
+        ]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {**os.environ, "ISOENERGY_PROGRESS": "lines", **changes}
+
+    def run(self, *words: str, **changes: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(*words),
+            cwd=self.root,
+            env=self.environment(**changes),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run_and_kill(self, seconds: float, *words: str) -> None:
+        """Start a run and `kill -9` it and all its jobs after some seconds."""
+        process = subprocess.Popen(
+            self.command(*words),
+            cwd=self.root,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def ci_config(root):
+    return str(root / "config/ci.yaml")
+
+
+@pytest.fixture
+def workflow(root, tmp_path):
+    return Workflow(root, tmp_path / "work")
+
+
+@pytest.fixture(scope="session")
+def ci_run(root, ci_config, tmp_path_factory):
+    """One whole run of config/ci.yaml."""
+    work = Workflow(root, tmp_path_factory.mktemp("ci") / "work")
+    done = work.run("--configfile", ci_config)
+    assert done.returncode == 0, done.stderr[-4000:]
+    yield work
+    shutil.rmtree(work.folder)

@@ -1,0 +1,187 @@
+"""Whole runs, started as a user starts them."""
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+REAL_STORE = "../shared/data/flickr8k-train"
+
+
+def _numbers(folder, table):
+    with (folder / f"tables/{table}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    shown = {}
+    for row in rows:
+        key = (row["metric"], row["variant"], row["model"], row["dataset"])
+        shown.setdefault(key, float(row["value"]))
+    return shown
+
+
+def _digests(results):
+    """Content of every file of a run, but for logs, timings and the lock."""
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(results.rglob("*"))
+        if path.is_file()
+        and path.name != ".lock"
+        and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+    }
+
+
+def test_encoders_learn_and_show_a_gap(ci_run):
+    found = _numbers(ci_run.folder / "results/ci", "table_06")
+    for model in ("SceneCLIP", "SceneSigLIP"):
+        assert found["recall_at_1", "embeddings", model, "scenes"] > 20 / 256
+        assert found["zero_shot_at_5", "embeddings", model, "scenes-classes"] > 4 * 5 / 64
+        assert found["difference_in_mean", "embeddings", model, "scenes"] > 0.3
+        assert found["separability", "embeddings", model, "scenes"] > 0.99
+
+
+def test_saes_rebuild_and_masking_closes_the_gap(ci_run):
+    found = _numbers(ci_run.folder / "results/ci", "table_summary")
+    for model in ("SceneCLIP", "SceneSigLIP"):
+        for sae in ("SAE", "SAE-A"):
+            at = (sae, model, "scenes")
+            assert found["r2", *at] > 0.9
+            before = found["difference_in_mean_reconstruction", *at]
+            assert found["difference_in_mean_masked", *at] < before / 3
+            lost = found["recall_at_1_reconstruction", *at] - found["recall_at_1_masked", *at]
+            assert found["delta_r_at_1", *at] == pytest.approx(lost, abs=1e-12)
+
+
+def test_codes_are_as_sparse_as_promised(ci_run):
+    folder = ci_run.folder / "results/ci/metrics/SceneCLIP/SAE-A/seed0/scenes"
+    atoms = pd.read_parquet(folder / "atoms.parquet")
+    assert len(atoms) == 4 * 96
+    told = _metric(folder / "l0.json")
+    assert 1 <= told <= 8
+    assert atoms["frequency"].sum() == pytest.approx(told, rel=1e-9)
+
+
+def _metric(path):
+    return yaml.safe_load(path.read_text())["value"]
+
+
+def test_the_factor_table_tells_where_every_group_s_energy_goes(ci_run):
+    found = _numbers(ci_run.folder / "results/ci", "table_factors")
+    for model in ("SceneCLIP", "SceneSigLIP"):
+        for group in ("text", "bimodal", "image"):
+            shares = [
+                found[f"follows_{kind}_{group}", "SAE", model, "scenes"]
+                for kind in ("shared", "picture", "text", "none")
+            ]
+            assert sum(shares) == pytest.approx(1)
+
+
+def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
+    page = (ci_run.folder / "results/ci/report.html").read_text()
+    for name in ("table_01", "table_06", "table_factors", "figure_02", "figure_10", "figure_11"):
+        assert f'id="{name}"' in page
+        assert f"snakemake {name}" in page
+    assert page.count("data:image/png;base64,") == 3
+    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+    assert "<script" not in page
+
+
+def test_a_second_run_finds_nothing_to_do(ci_run, ci_config):
+    done = ci_run.run("--configfile", ci_config)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_killed_runs_go_on_to_the_same_bytes(ci_run, ci_config, workflow):
+    work = workflow.folder
+    # Pictures are drawn alike (tests/data); taking them over spares the time to do so again.
+    shutil.copytree(ci_run.folder / "results/ci/data", work / "results/ci/data")
+    shutil.copytree(ci_run.folder / ".snakemake/metadata", work / ".snakemake/metadata")
+    for seconds in (9, 14, 23, 31):
+        workflow.run_and_kill(seconds, "--configfile", ci_config)
+    done = workflow.run("--configfile", ci_config)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert _digests(work / "results/ci") == _digests(ci_run.folder / "results/ci")
+
+
+def _slice_store(source, folder, rows):
+    for part in ("img_emb", "text_emb"):
+        (folder / part).mkdir(parents=True)
+        block = np.load(next((source / part).glob("*.npy")), mmap_mode="r")[:rows]
+        np.save(folder / part / f"{part}_0000.npy", block)
+    (folder / "metadata").mkdir()
+    table = pd.read_parquet(next((source / "metadata").glob("*.parquet"))).head(rows)
+    table.to_parquet(folder / "metadata/metadata_0000.parquet", index=False)
+
+
+def _store_config(root, folder, **changes):
+    config = yaml.safe_load((root / "config/store.yaml").read_text())
+    config["seeds"] = [0]
+    config["sae_training"] |= {"epochs": 6, "peak_rate": 5.0e-3}
+    config["measure"] |= {"probe": 1000, "gap": 2000, "wasserstein": 200}
+    path = folder / "store.yaml"
+    path.write_text(yaml.safe_dump({**config, **changes}))
+    return str(path)
+
+
+def test_a_store_of_real_photographs_and_captions(root, workflow, tmp_path):
+    source = Path(os.environ.get("ISOENERGY_REAL_STORE", root / REAL_STORE))
+    if not source.is_dir():
+        pytest.skip("no store of real embeddings beside the repository")
+    _slice_store(source, tmp_path / "photographs", 4000)
+    config = _store_config(root, tmp_path)
+    store = f"store={tmp_path / 'photographs'}"
+    done = workflow.run("tables", "--configfile", config, "--config", store)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = _numbers(workflow.folder / "results/store/photographs", "table_summary")
+    for sae in ("SAE", "SAE-A"):
+        at = (sae, "photographs", "photographs")
+        assert 0.8 < found["r2", *at] < 1
+        gap = found["difference_in_mean_reconstruction", *at]
+        assert found["difference_in_mean_masked", *at] < gap / 2
+        assert found["recall_at_1_reconstruction", *at] > 0.2
+
+
+FAULTS = {
+    "nan": (lambda image: image.__setitem__((3, 5), np.nan), "row 3 holds NaN or infinity"),
+    "zero": (lambda image: image.__setitem__(7, 0), "row 7 is all zero"),
+}
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "width", "truncated"])
+def test_a_broken_store_gets_one_sentence_and_loses_nothing(root, workflow, tmp_path, fault):
+    rng = np.random.default_rng(0)
+    image, text = rng.standard_normal((2, 50, 12)).astype(np.float32)
+    image /= np.linalg.norm(image, axis=1, keepdims=True)
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    if fault in FAULTS:
+        FAULTS[fault][0](image)
+    for name, rows in (("img_emb", image), ("text_emb", text)):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        rows = rows[:, :11] if fault == "width" and name == "text_emb" else rows
+        np.save(tmp_path / "mine" / name / f"{name}_0000.npy", rows)
+    if fault == "truncated":
+        path = tmp_path / "mine/img_emb/img_emb_0000.npy"
+        path.write_bytes(path.read_bytes()[:-100])
+    kept = workflow.folder / "results/store/mine/metrics/earlier.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    done = workflow.run("saes", "--config", f"store={tmp_path / 'mine'}")
+    assert done.returncode != 0
+    log = workflow.folder / "results/store/mine/logs/embed/mine-mine.log"
+    lines = log.read_text().splitlines()
+    assert len(lines) == 1
+    told = {
+        "nan": FAULTS["nan"][1],
+        "zero": FAULTS["zero"][1],
+        "width": "text_emb has 50 rows of 11 and img_emb 50 of 12",
+        "truncated": "img_emb_0000.npy cannot be read as a .npy array",
+    }
+    assert told[fault] in lines[0]
+    assert lines[0] in done.stderr
+    assert kept.read_text() == "{}"

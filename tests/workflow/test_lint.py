@@ -1,0 +1,69 @@
+import ast
+import tomllib
+
+import yaml
+
+CONDA_NAMES = {"pytorch": "torch", "pot": "pot"}
+
+
+def test_snakemake_has_nothing_to_remark(workflow, root):
+    done = workflow.run("--lint", "--configfile", str(root / "config/demo.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_script_binds_the_library_function_of_its_name(root):
+    scripts = sorted((root / "scripts").glob("*/*.py"))
+    scripts = [path for path in scripts if path.parent.name != "isoenergy"]
+    assert len(scripts) >= 14
+    for path in scripts:
+        calls = [
+            node.args[0].id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "binding.run"
+        ]
+        assert calls == [path.stem], path
+
+
+def test_the_library_knows_nothing_of_snakemake(root):
+    for path in (root / "scripts/isoenergy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "snakemake" for name in names), path
+
+
+def _pins(root):
+    told = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extra = told["optional-dependencies"]["dev"]
+    pins = dict(text.split("==") for text in told["dependencies"] + extra)
+    return {name.lower().replace("_", "-"): version for name, version in pins.items()}
+
+
+def test_conda_environments_state_the_versions_of_pyproject(root):
+    pins = _pins(root)
+    files = sorted((root / "envs").glob("*.yaml"))
+    assert len(files) >= 5
+    for path in files:
+        python, *others = yaml.safe_load(path.read_text())["dependencies"]
+        assert python == "python=3.11"
+        for text in others:
+            name, version = text.split("=")
+            name = CONDA_NAMES.get(name, name).replace("_", "-")
+            assert pins[name] == version, f"{path}: {text}"
+
+
+def test_the_lock_states_the_versions_of_pyproject_and_no_torch(root):
+    lines = (root / "requirements.lock").read_text().splitlines()
+    locked = dict(line.rstrip(" \\").split("==") for line in lines if "==" in line)
+    locked = {name.replace("_", "-"): version for name, version in locked.items()}
+    pins = _pins(root)
+    torch = pins.pop("torch")
+    assert torch == "2.13.0"
+    assert {name: locked.get(name) for name in pins} == pins
+    assert not [name for name in locked if name.startswith(("torch", "nvidia", "triton"))]
+
+
+def test_every_locked_package_has_a_hash(root):
+    text = (root / "requirements.lock").read_text()
+    for block in text.split("\n\n")[0].split("==")[1:]:
+        assert "--hash=sha256:" in block

@@ -1,0 +1,82 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+def _sentence(done):
+    """What a user reads, without what Snakemake says of its profile."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
+    return "\n".join(lines)
+
+
+def _changed(root, folder, **changes):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        part = config
+        for name in path:
+            part = part[name]
+        part[last] = value
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"modles": ["SceneCLIP"]}, r"unknown key modles; .*\(did you mean models\?\)"),
+        ({"models": ["SceneClip"]}, r"models names SceneClip; .*\(did you mean SceneCLIP\?\)"),
+        ({"sae__l0": 800}, r"sae\.l0 .* 800 .*K = 8 x 96 = 768 atoms; allowed is 1\.\.K"),
+        ({"measure__tau": 0.7}, r"measure\.tau is 0\.7, number > 0 < 0\.5 is allowed"),
+    ],
+    ids=["key", "model", "l0", "range"],
+)
+def test_a_wrong_config_stops_with_one_sentence(workflow, root, tmp_path, changes, told):
+    path = _changed(root, tmp_path, **changes)
+    done = workflow.run("--configfile", path)
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert sentence.startswith(f"error: {path}: ")
+    assert re.search(told, sentence), sentence
+    assert "\n" not in sentence
+    assert not (workflow.folder / "results").exists()
+
+
+def test_a_target_that_does_not_exist_stops_with_one_sentence(workflow, root):
+    done = workflow.run("figure_2", "--configfile", str(root / "config/demo.yaml"))
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert sentence.startswith("error: config/targets.tsv has no target figure_2; allowed are ")
+    assert "(did you mean figure_02?)" in sentence
+    assert "\n" not in sentence
+
+
+def test_a_store_that_does_not_exist_stops_with_one_sentence(workflow):
+    done = workflow.run("--config", "store=no/such/folder")
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert "key store is no/such/folder, which is not a folder" in sentence
+    assert "\n" not in sentence
+
+
+def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp_path):
+    (tmp_path / "bin").mkdir()
+    done = workflow.run("table_01", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PATH=_no_gpu())
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert "config/config.yaml cannot run here" in sentence
+    assert "no NVIDIA GPU is found" in sentence
+    assert "the model hub cannot be reached, and CLIP, CLIP-L" in sentence
+    assert "data set laion: data/laion is not a folder" in sentence
+    assert re.search(r"about \d+ GB of disk and \d+ GPU hours", sentence)
+    assert "`make demo` runs here" in sentence
+
+
+def _no_gpu():
+    """The search path without folders that hold nvidia-smi."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(f for f in folders if not Path(f, "nvidia-smi").exists())

@@ -1,0 +1,68 @@
+import csv
+import re
+
+import pytest
+
+
+def _targets(root):
+    with (root / "config/targets.tsv").open() as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _store(folder):
+    """Enough of a store for a dry run, which reads none of it."""
+    (folder / "mine/img_emb").mkdir(parents=True)
+    return str(folder / "mine")
+
+
+def _arguments(root, name, folder):
+    if name == "store":
+        return ["--config", f"store={_store(folder)}"]
+    return ["--configfile", str(root / f"config/{name}.yaml")]
+
+
+@pytest.mark.parametrize("name", ["config", "demo", "ci", "store"])
+def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, name):
+    known_factors = name in ("demo", "ci")
+    targets = [
+        row["target"] for row in _targets(root) if known_factors or row["needs"] != "factors"
+    ]
+    done = workflow.run("--dry-run", *targets, *_arguments(root, name, tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    # A set of files that a config does not have, such as small encoders, needs no job.
+    empty = {"config": {"encoders"}, "store": {"encoders", "data"}}.get(name, set())
+    assert set(targets) - empty <= set(planned)
+
+
+@pytest.mark.parametrize("name", ["config", "store"])
+def test_a_target_that_the_config_cannot_give_is_refused(workflow, root, tmp_path, name):
+    done = workflow.run("--dry-run", "table_factors", *_arguments(root, name, tmp_path))
+    assert done.returncode != 0
+    assert "target table_factors needs known factors" in done.stderr
+
+
+def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
+    arguments = ("--dry-run", "figure_10", "--configfile", str(root / "config/demo.yaml"))
+    done = workflow.run(*arguments)
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    planned.pop("total")
+    assert planned == {
+        "write_scenes": "2",
+        "train_encoder": "2",
+        "embed_dataset": "2",
+        "measure_embeddings": "2",
+        "render_figure": "1",
+        "figure_10": "1",
+    }
+
+
+def test_the_readme_lists_every_target(root):
+    told = (root / "README.md").read_text()
+    assert [row["target"] for row in _targets(root) if f"`{row['target']}`" not in told] == []
+
+
+def test_every_target_states_what_it_costs(root):
+    for row in _targets(root):
+        assert re.match(r"^\d", row["cost_demo"]), row["target"]
+        assert row["cost_paper"] not in ("", "?"), row["target"]
