@@ -22,7 +22,6 @@ from isoenergy.render.figures import FIGURES, gather_figure, render_figure
 from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
 TARGETS = ("figure_02", "figure_10", "figure_11")
-TITLES = {"m0": "SigLIP base", "m1": "small CLIP trained on scenes", "m2": "CLIP ViT-L/14"}
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),
@@ -107,13 +106,13 @@ def make_sources(folder, target, models=1, change=lambda table: table):
 def render(folder, target, sources, caption="A caption."):
     names = ("data.parquet", "figure.png", "figure.pdf", "figure.txt")
     outputs = [folder / "out" / name for name in names]
-    render_figure(target, sources, TITLES, caption, *outputs)
+    render_figure(target, sources, caption, {}, {}, *outputs)
     return outputs
 
 
 def drawing(folder, target, models=1, change=lambda table: table):
     sources = make_sources(folder, target, models, change)
-    data = gather_figure(target, sources, TITLES)
+    data = gather_figure(target, sources)
     return data, FIGURES[target].draw(data)
 
 
@@ -135,7 +134,7 @@ def test_stored_data_alone_give_the_same_bytes_whatever_the_users_settings(tmp_p
     sources = make_sources(tmp_path / "in", target)[:1]
     data, png, pdf, text = render(tmp_path, target, sources)
     first = data.read_bytes()
-    write_parquet(data, gather_figure(target, sources, TITLES))
+    write_parquet(data, gather_figure(target, sources))
     assert data.read_bytes() == first
     shutil.rmtree(tmp_path / "in")
     again = tmp_path / "again.png", tmp_path / "again.pdf"
@@ -152,7 +151,7 @@ def test_stored_data_alone_give_the_same_bytes_whatever_the_users_settings(tmp_p
 @pytest.mark.parametrize("target", TARGETS)
 def test_stored_numbers_are_those_of_the_sources(tmp_path, target):
     sources = make_sources(tmp_path, target, models=2)
-    data = gather_figure(target, sources, TITLES)
+    data = gather_figure(target, sources)
     figure = FIGURES[target]
     for source in sources:
         panel = data[(data["model"] == source["model"]) & (data["sae"] == source.get("sae", ""))]
@@ -317,7 +316,7 @@ def test_degenerate_embeddings(tmp_path, target, change):
 def test_an_undefined_metric_is_a_dash(tmp_path):
     sources = make_sources(tmp_path, "figure_11")
     write_metric(tmp_path / "m0", Metric("recall_at_1", {"code": float("nan")}, {"pairs": 0}))
-    data = gather_figure("figure_11", sources, TITLES)
+    data = gather_figure("figure_11", sources)
     assert "recall@1 –" in [text.get_text() for text in shown(FIGURES["figure_11"].draw(data))]
 
 
@@ -333,23 +332,23 @@ def test_a_lacking_column_is_refused_before_anything_is_written(tmp_path, target
 def test_bad_sources_are_refused(tmp_path):
     sources = make_sources(tmp_path, "figure_10")
     with pytest.raises(InputError, match="has no model to draw"):
-        gather_figure("figure_10", [], {})
+        gather_figure("figure_10", [])
     with pytest.raises(InputError, match="there is no figure 'figure_99'; known are figure_02"):
-        gather_figure("figure_99", sources, {})
+        gather_figure("figure_99", sources)
     with pytest.raises(InputError, match="two sources for m0"):
-        gather_figure("figure_10", sources * 2, {})
+        gather_figure("figure_10", sources * 2)
     with pytest.raises(InputError, match="lacks wasserstein"):
-        gather_figure("figure_10", [{k: v for k, v in sources[0].items() if k[0] != "w"}], {})
+        gather_figure("figure_10", [{k: v for k, v in sources[0].items() if k[0] != "w"}])
     write_parquet(sources[0]["pca"], pca_table(np.random.default_rng(0)).iloc[:0])
     with pytest.raises(InputError, match="has no rows"):
-        gather_figure("figure_10", sources, {})
+        gather_figure("figure_10", sources)
     sources[0]["pca"].unlink()
     with pytest.raises(InputError, match="does not exist"):
-        gather_figure("figure_10", sources, {})
+        gather_figure("figure_10", sources)
 
 
 def test_a_model_without_title_keeps_its_name(tmp_path):
-    data = gather_figure("figure_02", make_sources(tmp_path, "figure_02"), {})
+    data = gather_figure("figure_02", make_sources(tmp_path, "figure_02"))
     assert list(data["panel"].unique()) == ["m0, SAE", "m0, SAE-A"]
 
 

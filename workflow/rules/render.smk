@@ -131,7 +131,7 @@ def figure_sources(target):
                 "atoms": f"{sae_folder(m, s, SEEDS[0])}/atoms.parquet",
             }
             for m in MODELS
-            for s in SAES
+            for s in SAES[:2]  # more would not fit on a page
         ]
     wanted = {
         "figure_10": ("pca.parquet", "difference_in_mean.json", "wasserstein.json"),
@@ -170,7 +170,6 @@ rule render_figure:
         code("render/render_figure.py"),
         target=lambda w: w.target,
         sources=lambda w: figure_sources(w.target),
-        titles={name: name for name in MODELS},
         template=lambda w: RUN.targets[w.target]["caption"],
         words=WORDS,
         sizes=lambda w: sizes_of(w.target),
