@@ -111,7 +111,7 @@ def open_npy(path: str | Path) -> np.ndarray:
         If the file is missing, truncated, not ``.npy`` or holds pickled objects.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (ValueError, OSError, EOFError) as error:

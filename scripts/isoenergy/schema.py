@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,20 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from isoenergy.errors import InputError
+
+# Stricter than JSON schema: 5.0 is no integer (nothing counts with it), and NaN is no number.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        ),
+    }
+)
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
@@ -42,7 +55,7 @@ def check(content: Any, schema: Mapping[str, Any], source: str) -> None:
     InputError
         Names the file, the key, and what is allowed there.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(content), key=_order)
+    errors = sorted(_Validator(schema).iter_errors(content), key=_order)
     if errors:
         raise InputError(f"{source}: {_sentence(errors[0])}")
 
@@ -59,7 +72,7 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         unknown = next(name for name in value if name not in known)
-        return f"unknown key {_join(key, unknown)}; {choose(unknown, known)}"
+        return f"unknown key {_join(key, unknown)}; {choose(str(unknown), known)}"
     if error.validator == "required":
         missing = next(name for name in error.validator_value if name not in value)
         told = error.schema["properties"][missing].get("description", "")
@@ -147,7 +160,8 @@ def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict
     rows: dict[str, dict[str, Any]] = {}
     with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for line, cells in enumerate(reader, start=2):
+        for cells in reader:
+            line = reader.line_num
             if None in cells or None in cells.values():
                 raise InputError(
                     f"{path}, line {line}: has more or fewer cells than the header's "

@@ -93,6 +93,17 @@ def test_a_plain_object_has_one_light_and_every_pattern_a_second_of_half():
     assert len({red.tobytes() for red in patterns}) == 4
 
 
+def test_stripes_run_across_and_chequers_both_ways():
+    striped, chequered = (
+        draw(shape="square", texture=texture)[16:32, 16:32, 0]
+        for texture in ("striped", "chequered")
+    )
+    assert (striped == striped[:, :1]).all()
+    assert len(set(striped[:, 0])) == 2
+    assert (chequered.min(axis=0) == 107).all()
+    assert (chequered.max(axis=1) == 214).all()
+
+
 @pytest.mark.parametrize(
     ("exposure", "grey", "red"), [("normal", 128, 214), ("dim", 90, 150), ("bright", 160, 255)]
 )

@@ -82,6 +82,7 @@ def test_captions_of_one_picture_share_what_it_shows(write):
     assert (table.groupby("image").size() == 3).all()
     assert (table.groupby("image")[seen].nunique() == 1).all(axis=None)
     assert (table.groupby("image")["caption"].nunique() > 1).mean() > 0.9
+    assert (table.groupby("image")["factor_phrasing"].nunique() > 1).mean() > 0.9
     assert list(table["id"].head(4)) == [
         "few-00000000-0",
         "few-00000000-1",

@@ -185,6 +185,19 @@ def test_the_temperature_ends_where_its_plan_says(unbroken, family, scale, bias)
     assert path.iloc[0] <= path.iloc[-1] <= scale
 
 
+def test_every_epoch_sees_every_picture_once_in_an_order_of_its_own(train, monkeypatch):
+    seen = []
+    real = pretrain.pixel_values
+    monkeypatch.setattr(
+        pretrain, "pixel_values", lambda p: seen.extend(x.tobytes() for x in p) or real(p)
+    )
+    train("one")
+    first, second = seen[:64], seen[64:]
+    assert len(set(first)) == 64
+    assert set(first) == set(second)
+    assert first != second
+
+
 class Killed(BaseException):
     pass
 

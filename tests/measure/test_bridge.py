@@ -89,6 +89,22 @@ def test_worked_rho_under_both_protocols():
     assert found == pytest.approx({"code": 1 / 3, "paper": 1 / 2})
 
 
+def test_rho_equals_the_plain_loop():
+    rng = np.random.default_rng(0)
+    covariance, cosines = rng.standard_normal((2, 40, 40))
+    bimodal = rng.random(40) < 0.3
+    limits = np.sort(covariance, axis=None)[-2], np.sort(cosines, axis=None)[-160]
+    masses = {True: 0.0, False: 0.0}
+    for i in range(40):
+        for j in range(40):
+            # Of 1600 entries 0.1 % and 10 % are 1.6 and 160; kept too is what is as negative.
+            if abs(covariance[i, j]) >= limits[0] and abs(cosines[i, j]) >= limits[1]:
+                masses[bool(bimodal[i] or bimodal[j])] += abs(covariance[i, j] * cosines[i, j])
+    assert min(masses.values()) > 0
+    found = functional_alignment(covariance, cosines, bimodal)
+    assert found["code"] == pytest.approx(masses[True] / masses[False])
+
+
 def test_rho_without_unimodal_mass_is_infinite():
     found = functional_alignment(np.eye(3), np.eye(3), np.ones(3, bool))
     assert found == {"code": math.inf, "paper": math.inf}

@@ -21,6 +21,12 @@ def test_separable_classes_are_told_apart():
     assert accuracy(clusters(200, 0), clusters(100, 1), ks=(1, 2)) == {1: 1.0, 2: 1.0}
 
 
+def test_classes_are_told_apart_whatever_the_offset_and_scale_of_the_rows():
+    (train, labels), (test, truth) = clusters(200, 0), clusters(100, 1)
+    found = accuracy((0.05 * train + 3, labels), (0.05 * test + 3, truth))
+    assert found[1] > 0.95
+
+
 def test_random_labels_are_told_apart_by_chance():
     train, test = clusters(400, 0, noise=1), clusters(800, 1, noise=1)
     shuffled = train[0], np.random.default_rng(5).permutation(train[1])

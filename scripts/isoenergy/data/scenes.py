@@ -68,7 +68,8 @@ def write_scenes(
 ) -> None:
     """Draw a set of scenes and write it.
 
-    Each shard has its own generator, so the first rows of a set do not depend on how many follow.
+    Each shard has its own generator, and the last is drawn whole and cut, so the first rows of a
+    set do not depend on how many follow.
 
     Parameters
     ----------
@@ -93,8 +94,10 @@ def write_scenes(
     with replacing_folder(images) as folder, Progress(f"draw {scenes.name}", rows, "rows") as bar:
         for shard, first in enumerate(range(0, units, SHARD_ROWS)):
             n = min(SHARD_ROWS, units - first)
-            pictures, table = draw(scenes, first, n, generator(seed, shard))
-            encoded = ((key, encode_png(pixels)) for key, pixels in pictures)
+            pictures, table = draw(scenes, first, SHARD_ROWS, generator(seed, shard))
+            table = table.head(n * per_unit)
+            kept = {*table["image"], *table.get("source", ())}
+            encoded = ((key, encode_png(pixels)) for key, pixels in pictures if key in kept)
             write_shard(folder / f"{shard:05d}.tar", encoded, ".png")
             tables.append(table)
             bar.step(len(table))

@@ -80,10 +80,18 @@ def read_pictures(folder: str | Path) -> Iterator[tuple[str, bytes]]:
                     if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
                         content = tar.extractfile(member)
                         yield name.stem, content.read() if content else b""
+                _check_end(tar)
         except tarfile.TarError as error:
             raise InputError(
                 f"{shard} is broken ({error}); delete {folder} to make it again"
             ) from None
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Refuse a tar file without its end mark: ``tarfile`` takes a broken header for the end."""
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("a header is missing or broken")
 
 
 def decode_picture(content: bytes) -> Image.Image:

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from isoenergy.errors import InputError
 from isoenergy.registry import Registry
@@ -102,16 +103,28 @@ class TransformersEncoder(DualEncoder):
         transformers.utils.logging.disable_progress_bar()
         where = {"revision": spec.revision} if spec.revision else {}
         try:
-            self.model = getattr(transformers, self.model_class).from_pretrained(
-                spec.checkpoint, use_safetensors=True, trust_remote_code=False, **where
+            self.model, told = getattr(transformers, self.model_class).from_pretrained(
+                spec.checkpoint,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **where,
             )
+            # Weights that a checkpoint lacks would be random ones, with no more than a warning.
+            if told["missing_keys"]:
+                raise RuntimeError
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(
                 spec.checkpoint, trust_remote_code=False, **where
             )
             self.image_processor = getattr(
                 transformers, self.image_processor_class
             ).from_pretrained(spec.checkpoint, **where)
-        except (OSError, ValueError) as error:
+        except RuntimeError:
+            raise InputError(
+                f"model {spec.model} ({spec.checkpoint}) cannot be loaded: its weights are not "
+                f"those of a {self.model_class}; correct its family or its checkpoint"
+            ) from None
+        except (OSError, ValueError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(
                 f"model {spec.model} ({spec.checkpoint}) cannot be loaded: {reason} If it is on "

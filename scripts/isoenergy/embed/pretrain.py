@@ -184,6 +184,9 @@ def _load(pairs: str | Path, images: str | Path) -> tuple[np.ndarray, list[str],
     shapes = {picture.shape for picture in decoded.values()}
     if len(shapes) != 1 or len({*next(iter(shapes))[:2]}) != 1:
         raise InputError(f"{images}: a small encoder trains on square pictures of one size")
+    absent = next((key for key in table["image"] if key not in decoded), None)
+    if absent is not None:
+        raise InputError(f"{images} has no picture {absent}; delete {images} to make it again")
     pictures = np.stack([decoded[key] for key in table["image"]])
     return pictures, table["caption"].tolist(), table["id"].tolist()
 
@@ -271,7 +274,9 @@ def train_encoder(
     identity = {
         **asdict(plan),
         "family": family,
-        "data": hash_strings(ids),
+        "data": hash_strings([*ids, *texts]),
+        "dim": dim,
+        "text_length": text_length,
         "epochs": epochs,
         "batch_size": batch_size,
         "seed": seed,

@@ -57,10 +57,14 @@ class Rows:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Rows as ndarray of shape (n, dim), float32, in the order asked for."""
+        """Rows as ndarray of shape (n, dim), float32, in the order asked for.
+
+        ``rows`` is a slice, a boolean mask or row numbers from 0.
+        """
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
         owner = np.searchsorted(self._starts, rows, side="right") - 1
         for index in np.unique(owner):
@@ -68,7 +72,7 @@ class Rows:
             values[inside] = self._parts[index][rows[inside] - self._starts[index]]
         if self._normalise:
             norms = np.linalg.norm(values, axis=1, keepdims=True)
-            np.divide(values, norms, out=values, where=norms > 0)
+            np.divide(values, norms, out=values, where=(norms > 0) & np.isfinite(norms))
         return values
 
     def blocks(self, size: int = _BLOCK) -> Iterator[tuple[int, np.ndarray]]:
@@ -139,6 +143,10 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     folder = path.parent if path.name == "store.json" else path
     described = (folder / "store.json").exists()
     description = read_json(folder / "store.json") if described else {}
+    if not isinstance(description, dict):
+        raise InputError(
+            f"{folder / 'store.json'} does not describe a store; delete it or embed again"
+        )
     location = _location(folder, description)
     if not location.is_dir():
         raise InputError(f"{location} is not a folder; an embedding store is a folder")
@@ -149,8 +157,7 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
         if name != "source" or (location / prefix).is_dir()
     }
     _check_shapes(location, rows, description)
-    if described:
-        _check_ids(location, len(rows["image"]), description)
+    _check_ids(location, len(rows["image"]), description)
     classes = None
     if (location / "classes.npy").exists():
         classes = np.asarray(open_npy(location / "classes.npy"), dtype=np.float32)
@@ -215,10 +222,14 @@ def _read_metadata(location: Path, n: int) -> pd.DataFrame:
         )
     if "id" not in table:
         table.insert(0, "id", [str(i) for i in range(n)])
-    return table
+    if table["id"].isna().any():
+        row = int(table["id"].isna().argmax())
+        raise InputError(f"{location}: row {row} of the metadata has no id; number the rows")
+    return table.assign(id=table["id"].astype(str))
 
 
-def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> None:
+def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
+    """Check the row ids; returns their hash."""
     ids = _read_metadata(location, n)["id"]
     if ids.duplicated().any():
         first = ids[ids.duplicated()].iloc[0]
@@ -230,6 +241,7 @@ def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> None:
                 f"{location}: the {name} rows were made from other row ids than the metadata "
                 "holds, or in another order; embed again so that row i is one pair everywhere"
             )
+    return found
 
 
 def _check_values(where: str, rows: Rows) -> None:
@@ -329,8 +341,8 @@ def adopt_store(path: str | Path, description_path: str | Path, name: str, norma
     _check_shapes(path, rows, {})
     for key, values in rows.items():
         _check_values(str(path / ARRAYS[key]), values)
-    ids = _read_metadata(path, len(rows["image"]))["id"].astype(str)
     n, dim = rows["image"].shape
+    ids = _check_ids(path, n, {})
     write_json(
         description_path,
         {
@@ -342,6 +354,6 @@ def adopt_store(path: str | Path, description_path: str | Path, name: str, norma
             "rows": n,
             "dim": dim,
             "normalise": normalise,
-            "ids": {"metadata": hash_strings(ids)},
+            "ids": {"metadata": ids},
         },
     )

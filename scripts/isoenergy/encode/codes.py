@@ -73,14 +73,32 @@ def open_codes(path: str | Path) -> Codes:
     """
     folder = Path(path).parent
     told = read_json(path)
-    shape = (told["rows"], told["n_atoms"])
+    try:
+        shape, ids = (told["rows"], told["n_atoms"]), told["ids"]
+        counts = {side: told["nonzeros"][side] for side in SIDES}
+    except (KeyError, TypeError):
+        raise InputError(f"{path} does not describe codes; encode again") from None
     matrices = {}
     for side in SIDES:
-        values, indices, indptr = (
+        parts = [
             open_npy(folder / f"{side}_{part}.npy") for part in ("values", "indices", "indptr")
-        )
-        nonzeros = told["nonzeros"][side]
-        if (len(values), len(indices), len(indptr)) != (nonzeros, nonzeros, shape[0] + 1):
+        ]
+        if not _belong(*parts, shape, counts[side]):
             raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
-        matrices[side] = csr_matrix((values, indices, indptr), shape=shape, copy=False)
-    return Codes(matrices["image"], matrices["text"], told["ids"])
+        matrices[side] = csr_matrix(tuple(parts), shape=shape, copy=False)
+    return Codes(matrices["image"], matrices["text"], ids)
+
+
+def _belong(
+    values: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    shape: tuple[int, int],
+    nonzeros: int,
+) -> bool:
+    """Whether three arrays are one CSR matrix of that shape; scipy would read past a wrong one."""
+    if (len(values), len(indices), len(indptr)) != (nonzeros, nonzeros, shape[0] + 1):
+        return False
+    if indptr[0] != 0 or indptr[-1] != nonzeros or (np.diff(indptr) < 0).any():
+        return False
+    return nonzeros == 0 or (indices.min() >= 0 and indices.max() < shape[1])

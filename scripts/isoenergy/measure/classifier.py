@@ -79,5 +79,5 @@ def classifier_accuracy(
     with torch.inference_mode():
         scores = model(torch.from_numpy(test))
         top = scores.topk(min(max(ks), n_classes), dim=1).indices
-        right = top == torch.from_numpy(test_labels)[:, None]
+        right = top == torch.from_numpy(np.array(test_labels))[:, None]
     return {k: float(right[:, :k].any(dim=1).float().mean()) for k in ks}

@@ -180,7 +180,8 @@ def measure_classifier(
         If a store has no classes, or they are not the same ones.
     """
     train, test = open_store(train_store), open_store(test_store)
-    if train.classes is None or test.classes is None or len(train.classes) != len(test.classes):
+    classes = [store.classes for store in (train, test)]
+    if any(vectors is None for vectors in classes) or classes[0].shape != classes[1].shape:
         raise InputError(
             f"{train_store} and {test_store} must hold the same labelled classes to train and "
             "test a classifier"

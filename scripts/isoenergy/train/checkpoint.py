@@ -58,8 +58,13 @@ def load_sae(weights: str | Path) -> SAE:
     InputError
         If a file is missing or broken, or the two do not belong together.
     """
-    config = read_json(Path(weights).parent / "config.json")
-    sae = build_sae(config["architecture"], config["dim"], config["n_atoms"], config["l0"], seed=0)
+    path = Path(weights).parent / "config.json"
+    config = read_json(path)
+    try:
+        wanted = {name: config[name] for name in ("architecture", "dim", "n_atoms", "l0")}
+    except (KeyError, TypeError):
+        raise InputError(f"{path} does not describe an SAE; train again") from None
+    sae = build_sae(**wanted, seed=0)
     try:
         sae.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:

@@ -116,7 +116,13 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, training.peak_rate, total_steps=training.epochs * steps
     )
-    identity = {**asdict(training), **sae.config(), "data": _identify(image, text), "seed": seed}
+    identity = {
+        **asdict(training),
+        **sae.config(),
+        "architecture": type(sae).__name__,
+        "data": _identify(image, text),
+        "seed": seed,
+    }
     totals = _Totals(sae.n_atoms)
     start = {"epoch": 0, "step": 0, "history": []}
     progress = load_state(state, sae, optimiser, schedule, identity, totals.tensors()) or start

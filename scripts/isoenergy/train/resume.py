@@ -63,7 +63,7 @@ def save_state(
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             temporary,
-            metadata={"state": json.dumps(told, sort_keys=True)},
+            metadata={"state": json.dumps(told)},
         )
 
 
