@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -243,3 +244,9 @@ def test_schemas_are_closed_and_say_what_every_key_is(root, name):
                 visit(part)
 
     visit(load_schema(root / f"workflow/schemas/{name}.schema.yaml"))
+
+
+def test_a_number_that_yaml_reads_as_text_is_told_how_to_be_written():
+    schema = {"type": "object", "properties": {"rate": {"type": "number"}}}
+    with pytest.raises(InputError, match=r"rate is '5e-4', number is allowed; write 0\.0005"):
+        check(yaml.safe_load("rate: 5e-4"), schema, "a.yaml")

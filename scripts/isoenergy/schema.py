@@ -82,9 +82,22 @@ def _sentence(error: ValidationError) -> str:
             f"{where} is {value!r}; {choose(str(value), [str(v) for v in error.validator_value])}"
         )
     told = error.schema.get("description", "")
-    return f"{where} is {value!r}, {_allowed(error.schema)} is allowed" + (
-        f" ({told.rstrip('.')})" if told else ""
+    meant = _number_meant(value, error.schema)
+    return (
+        f"{where} is {value!r}, {_allowed(error.schema)} is allowed"
+        + (f"; write {meant}" if meant else "")
+        + (f" ({told.rstrip('.')})" if told else "")
     )
+
+
+def _number_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """How to write a number that YAML took for text, such as 5e-4, which needs a point."""
+    if "number" not in _types(schema) or not isinstance(value, str):
+        return None
+    try:
+        return repr(float(value)) if "." in repr(float(value)) else f"{float(value):.1e}"
+    except ValueError:
+        return None
 
 
 def _join(key: str, name: str) -> str:
@@ -158,6 +171,8 @@ def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict
     """
     name_column = schema["required"][0]
     rows: dict[str, dict[str, Any]] = {}
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist; the registries lie in config/")
     with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         for cells in reader:

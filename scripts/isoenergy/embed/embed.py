@@ -58,6 +58,7 @@ def embed_pictures(
     blocks: list[np.ndarray] = []
     keys: list[str] = []
     pictures = []
+    seen: set[str] = set()
 
     def flush() -> None:
         if keys:
@@ -70,6 +71,9 @@ def embed_pictures(
         for key, content in read_pictures(images):
             if key not in wanted:
                 continue
+            if key in seen:
+                raise InputError(f"{images} holds two pictures with the key {key}; make it again")
+            seen.add(key)
             bar.step()
             try:
                 pictures.append(decode_picture(content))

@@ -161,6 +161,11 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     classes = None
     if (location / "classes.npy").exists():
         classes = np.asarray(open_npy(location / "classes.npy"), dtype=np.float32)
+        if classes.ndim != 2 or classes.shape[1] != rows["image"].shape[1]:
+            raise InputError(
+                f"{location / 'classes.npy'} has shape {classes.shape}; allowed are rows as wide "
+                f"as the embeddings, {rows['image'].shape[1]}"
+            )
     if check_values:
         for name, values in rows.items():
             _check_values(f"{location / ARRAYS[name]}", values)

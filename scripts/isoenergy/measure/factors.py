@@ -139,3 +139,31 @@ def followed_shares(
             for kind in (*KINDS, NONE)
         }
     return shares
+
+
+def group_coefficients(
+    alignment: FactorAlignment, energies: AtomEnergies, tau: float
+) -> dict[str, dict[str, float]]:
+    """Per group of atoms, how much they tell about each kind of factor, whether best or not.
+
+    Returns
+    -------
+    dict of group to dict of kind to float, in [0, 1]
+        The energy-weighted mean over the group's atoms of the largest coefficient among the
+        factors of that kind; 0 for a kind without factors, NaN for a group without energy.
+    """
+    group, energy = energies.groups(tau), energies.both
+    kinds = np.array(alignment.kinds)
+    means: dict[str, dict[str, float]] = {}
+    for name in GROUPS:
+        weight = np.where(group == name, energy, 0.0)
+        total = weight.sum()
+        means[name] = {
+            kind: float(
+                weight @ alignment.coefficients[:, kinds == kind].max(axis=1, initial=0.0) / total
+            )
+            if total > 0
+            else float("nan")
+            for kind in KINDS
+        }
+    return means

@@ -24,7 +24,13 @@ from isoenergy.measure.bridge import (
 )
 from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS, AtomEnergies, atom_energies
-from isoenergy.measure.factors import KINDS, NONE, factor_alignment, followed_shares
+from isoenergy.measure.factors import (
+    KINDS,
+    NONE,
+    factor_alignment,
+    followed_shares,
+    group_coefficients,
+)
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
@@ -56,7 +62,10 @@ SAE_METRICS = (
     *(f"recall_at_1_{form}" for form in FORMS),
     *(f"difference_in_mean_{form}" for form in FORMS),
 )
-FACTOR_METRICS = tuple(f"follows_{kind}_{group}" for group in GROUPS for kind in (*KINDS, NONE))
+FACTOR_METRICS = (
+    *(f"coefficient_{kind}_{group}" for group in GROUPS for kind in KINDS),
+    *(f"follows_{kind}_{group}" for group in GROUPS for kind in (*KINDS, NONE)),
+)
 
 
 @dataclass(frozen=True)
@@ -317,8 +326,12 @@ def measure_factors(
         ),
     )
     n = {"pairs": len(measured.store), "atoms": len(best)}
-    for group, shares in followed_shares(alignment, measured.energies, tau).items():
-        for kind, share in shares.items():
-            write_metric(
-                folder, Metric(f"follows_{kind}_{group}", {"here": share}, n, protocol="here")
-            )
+    told = {
+        "coefficient": group_coefficients(alignment, measured.energies, tau),
+        "follows": followed_shares(alignment, measured.energies, tau),
+    }
+    for name, groups in told.items():
+        for group, values in groups.items():
+            for kind, value in values.items():
+                metric = Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
+                write_metric(folder, metric)

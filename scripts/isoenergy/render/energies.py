@@ -27,6 +27,8 @@ METRICS = ()
 # Lower energies share the margin strip with zero, which has no logarithm (the authors add 1e-9).
 FLOOR = 1e-9
 _CELLS = 60
+# Atoms below this share of the strongest atom's energy do not widen the box of the right panel.
+_WEAK = 1e-3
 # The strip's width and its distance from the rest, as shares of all decades drawn.
 _STRIP, _DISTANCE = 0.08, 0.1
 _LEVELS = (0.1, 0.5, 0.9)
@@ -225,11 +227,17 @@ def _draw_cells(
 
 
 def _draw_directions(box: Axes3D, live: pd.DataFrame, means: pd.DataFrame) -> None:
-    points = live[list(COORDINATES)].to_numpy()
-    everything = np.concatenate([points, means[list(COORDINATES)].to_numpy(), np.zeros((1, 3))])
+    # Atoms of next to no energy scatter far out and would shrink the rest to a blot.
+    strong = live[live["energy"] >= _WEAK * live["energy"].max()]
+    points = [part[list(COORDINATES)].to_numpy() for part in (strong, means)]
+    everything = np.concatenate([*points, np.zeros((1, 3))])
     low, high = everything.min(), everything.max()
     margin = 0.05 * (high - low) or 0.5
     low, high = low - margin, high + margin
+    live = live[
+        live[list(COORDINATES)].ge(low).all(axis=1) & live[list(COORDINATES)].le(high).all(axis=1)
+    ]
+    points = live[list(COORDINATES)].to_numpy()
     energy = live["energy"].to_numpy()
     # The authors' rule for diameters, which keeps weak atoms visible; in points here.
     diameter = (300 * np.sqrt(energy / max(energy.max(initial=0), FLOOR))) ** (2 / 3) / 4

@@ -115,14 +115,8 @@ TABLES.register("table_factors")(
         "saes",
         (
             Column("energy_share_{group}", "energy of group"),
-            *(
-                Column(f"follows_{kind}_{{group}}", heading)
-                for kind, heading in zip(
-                    (*KINDS, NONE),
-                    ("follows shared", "follows picture-only", "follows text-only", "none"),
-                    strict=True,
-                )
-            ),
+            *(Column(f"coefficient_{kind}_{{group}}", f"U {kind}") for kind in KINDS),
+            *(Column(f"follows_{kind}_{{group}}", f"follows {kind}") for kind in (*KINDS, NONE)),
         ),
         groups=GROUPS,
     )
