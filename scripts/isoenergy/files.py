@@ -154,3 +154,9 @@ def hash_strings(strings: Iterable[str]) -> str:
         digest.update(string.encode("utf-8"))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's content; 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

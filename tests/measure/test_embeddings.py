@@ -89,7 +89,7 @@ def test_sample_sizes_are_told(measure, ordinary):
     metrics, pca, _ = measure(ordinary[0], Samples(gap=60, wasserstein=20), seed=5)
     assert metrics["difference_in_mean"].n == {"images": 60, "texts": 60}
     assert metrics["wasserstein"].n == {"images": 20, "texts": 20}
-    assert metrics["separability"].n == {"images": 30, "texts": 30}
+    assert metrics["separability"].n == {"images": 60, "texts": 60}
     assert metrics["recall_at_1"].n == {"pairs": 150}
     assert metrics["wasserstein"].seed == 5
     assert len(pca) == 120

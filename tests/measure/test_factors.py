@@ -12,6 +12,7 @@ from isoenergy.measure.factors import (
     FactorAlignment,
     factor_alignment,
     followed_shares,
+    group_coefficients,
     uncertainty_coefficients,
 )
 
@@ -124,6 +125,25 @@ def test_worked_shares(alignment):
     assert found["bimodal"] == {"shared": 0.25, "picture": 0.0, "text": 0.0, "none": 0.75}
     assert found["image"] == {"shared": 0.0, "picture": 1.0, "text": 0.0, "none": 0.0}
     assert found["text"] == {"shared": 0.0, "picture": 0.0, "text": 1.0, "none": 0.0}
+
+
+def test_worked_group_coefficients(alignment):
+    energies = AtomEnergies(
+        np.array([1.0, 3, 4, 0]), np.array([1.0, 3, 0, 8]), np.ones(4), np.ones(4, bool)
+    )
+    found = group_coefficients(alignment, energies, 0.05)
+    # Atoms 0 and 1 with energies 1 and 3: (0.9 + 0.15) / 4, (0.2 + 0.06) / 4, 0.03 / 4.
+    assert found["bimodal"] == pytest.approx({"shared": 0.2625, "picture": 0.065, "text": 0.0075})
+    assert found["image"] == pytest.approx({"shared": 0.1, "picture": 0.3, "text": 0.2})
+    assert found["text"] == pytest.approx({"shared": 0.0, "picture": 0.0, "text": 0.1})
+
+
+def test_group_coefficient_takes_the_best_factor_of_a_kind_and_zero_for_none():
+    two = FactorAlignment(("a", "b"), ("shared", "shared"), np.array([[0.2, 0.6], [0.4, 0.0]]))
+    energies = AtomEnergies(np.array([1.0, 3]), np.array([1.0, 3]), np.ones(2), np.ones(2, bool))
+    found = group_coefficients(two, energies, 0.05)
+    assert found["bimodal"] == pytest.approx({"shared": 1.8 / 4, "picture": 0.0, "text": 0.0})
+    assert all(math.isnan(value) for value in found["image"].values())
 
 
 def test_shares_of_a_group_sum_to_one(random_energies):

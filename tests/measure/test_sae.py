@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -227,6 +228,15 @@ def test_codes_of_other_ids_are_refused(measure, ideal, save_store):
 
 
 def test_codes_of_another_dictionary_are_refused(measure, ideal, save_dictionary):
+    with pytest.raises(InputError, match="was not made with"):
+        measure(ideal[0], save_dictionary("turned", np.eye(16)[::-1].copy(), 3), ideal[2])
+
+
+def test_codes_of_fewer_atoms_are_refused_where_no_checkpoint_is_told(
+    measure, ideal, save_dictionary
+):
+    told = json.loads(ideal[2].read_text())
+    ideal[2].write_text(json.dumps(told | {"checkpoint": ""}))
     with pytest.raises(InputError, match="different atoms"):
         measure(ideal[0], save_dictionary("small", np.eye(16)[:9], 3), ideal[2])
 
@@ -240,7 +250,17 @@ def test_weights_without_a_dictionary_are_refused(measure, ideal):
 def test_every_promised_factor_metric_is_written_and_no_other(factors, ideal):
     metrics, _ = factors(*ideal)
     assert set(metrics) == set(FACTOR_METRICS)
-    assert len(metrics) == 12
+    assert len(set(FACTOR_METRICS)) == len(FACTOR_METRICS)
+
+
+def test_coefficients_of_the_ideal_case_are_those_of_its_atoms(factors, ideal):
+    metrics, atoms = factors(*ideal)
+    shared = atoms.iloc[2:]
+    expected = np.average(shared["factor_shape"], weights=shared["energy"])
+    assert metrics["coefficient_shared_bimodal"].value == pytest.approx(expected)
+    assert expected > 0.1
+    assert metrics["coefficient_shared_image"].value == 0.0
+    assert metrics["coefficient_picture_bimodal"].value == 0.0
 
 
 def test_bimodal_atoms_of_the_ideal_case_follow_the_shared_factor(factors, ideal):

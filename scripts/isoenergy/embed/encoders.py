@@ -5,7 +5,6 @@ One class per family, one interface for checkpoints of the hub and local ones (S
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from isoenergy.errors import InputError
+from isoenergy.files import hash_file
 from isoenergy.registry import Registry
 
 
@@ -172,24 +172,21 @@ class TransformersEncoder(DualEncoder):
         """See :class:`DualEncoder`."""
         import transformers
 
-        local = Path(self.spec.checkpoint).is_dir()
+        checkpoint = self.spec.checkpoint
+        if Path(checkpoint).is_dir():
+            # Told by its weights: where it lies says nothing to a reader.
+            checkpoint = f"sha256:{hash_file(Path(checkpoint) / 'model.safetensors')}"
         return {
             "model_class": self.model_class,
             "image_processor": self.image_processor_class,
             "tokenizer": type(self.tokenizer).__name__,
-            # A local checkpoint is told by its weights: where it lies says nothing to a reader.
-            "checkpoint": _hash_weights(self.spec.checkpoint) if local else self.spec.checkpoint,
+            "checkpoint": checkpoint,
             "revision": self.spec.revision,
             "text_length": self.spec.text_length,
             "lower_case": self.spec.lower_case,
             "transformers": transformers.__version__,
             "torch": torch.__version__,
         }
-
-
-def _hash_weights(folder: str) -> str:
-    with (Path(folder) / "model.safetensors").open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 @ENCODERS.register("clip")

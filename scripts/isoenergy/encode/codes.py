@@ -26,11 +26,14 @@ class Codes:
         Without stored zeros, indices ascending within a row.
     ids : str
         Hash of the pairs' ids (see ``embed.store``), or "" where the store has none.
+    checkpoint : str
+        Hash of the SAE's weights, or "" where it is not known.
     """
 
     image: csr_matrix
     text: csr_matrix
     ids: str
+    checkpoint: str = ""
 
     @property
     def n_atoms(self) -> int:
@@ -59,6 +62,7 @@ def write_codes(path: str | Path, codes: Codes) -> None:
             "n_atoms": codes.n_atoms,
             "nonzeros": {side: int(getattr(codes, side).nnz) for side in SIDES},
             "ids": codes.ids,
+            "checkpoint": codes.checkpoint,
         },
     )
 
@@ -75,6 +79,7 @@ def open_codes(path: str | Path) -> Codes:
     told = read_json(path)
     try:
         shape, ids = (told["rows"], told["n_atoms"]), told["ids"]
+        checkpoint = told["checkpoint"]
         counts = {side: told["nonzeros"][side] for side in SIDES}
     except (KeyError, TypeError):
         raise InputError(f"{path} does not describe codes; encode again") from None
@@ -86,7 +91,7 @@ def open_codes(path: str | Path) -> Codes:
         if not _belong(*parts, shape, counts[side]):
             raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
         matrices[side] = csr_matrix(tuple(parts), shape=shape, copy=False)
-    return Codes(matrices["image"], matrices["text"], ids)
+    return Codes(matrices["image"], matrices["text"], ids, checkpoint)
 
 
 def _belong(

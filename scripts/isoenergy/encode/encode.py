@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from isoenergy.embed.store import Rows, open_store
 from isoenergy.encode.codes import Codes, write_codes
 from isoenergy.errors import InputError
+from isoenergy.files import hash_file
 from isoenergy.progress import Progress
 from isoenergy.train.checkpoint import load_sae
 from isoenergy.train.sae import SAE
@@ -81,4 +82,4 @@ def encode_store(
         image = encode_rows(sae, opened.image, block, bar)
         text = encode_rows(sae, opened.text, block, bar)
     ids = opened.description.get("ids", {})
-    write_codes(codes, Codes(image, text, next(iter(ids.values()), "")))
+    write_codes(codes, Codes(image, text, next(iter(ids.values()), ""), hash_file(weights)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoenergy.embed.store import EmbeddingStore, open_store
+from isoenergy.embed.store import NORM_TOLERANCE, EmbeddingStore, open_store
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
@@ -94,6 +94,8 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
     size = {"images": len(image), "texts": len(text)}
     few = min(samples.wasserstein, n)
     solved = wasserstein(image[:few], text[:few])
+    # A probe is trained on one half and tested on the other, each a sample of its own.
+    halves = [rows[draw_rows(n, 2 * samples.gap, rng)] for rows in (store.image, store.text)]
     return [
         Metric("difference_in_mean", {"code": difference_in_mean(image, text)}, size, seed=seed),
         Metric(
@@ -105,8 +107,8 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
         ),
         Metric(
             "separability",
-            {"paper": separability(image, text, rng)},
-            {name: count // 2 for name, count in size.items()},
+            {"paper": separability(*halves, rng)},
+            {name: len(half) // 2 for name, half in zip(size, halves, strict=True)},
             protocol="paper",
             seed=seed,
         ),
@@ -181,7 +183,12 @@ def measure_classifier(
     """
     train, test = open_store(train_store), open_store(test_store)
     classes = [store.classes for store in (train, test)]
-    if any(vectors is None for vectors in classes) or classes[0].shape != classes[1].shape:
+    # The same prompts embedded in other batches agree to rounding only.
+    if (
+        any(vectors is None for vectors in classes)
+        or classes[0].shape != classes[1].shape
+        or not np.allclose(*classes, atol=NORM_TOLERANCE)
+    ):
         raise InputError(
             f"{train_store} and {test_store} must hold the same labelled classes to train and "
             "test a classifier"

@@ -15,7 +15,7 @@ from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
+from isoenergy.files import hash_file, write_parquet
 from isoenergy.measure.bridge import (
     cross_covariance,
     distributional_agreement,
@@ -106,6 +106,8 @@ def _open(store: str | Path, weights: str | Path, codes: str | Path) -> _Measure
     told = set(opened.description.get("ids", {}).values())
     if len(read) != len(opened) or (read.ids and told and read.ids not in told):
         raise InputError(f"{codes} was not made from {store}; encode again")
+    if read.checkpoint and read.checkpoint != hash_file(weights):
+        raise InputError(f"{codes} was not made with {weights}; encode again")
     if dictionary.shape != (read.n_atoms, opened.dim):
         raise InputError(f"{codes} and {weights} have different atoms; encode again")
     return _Measured(opened, read, dictionary, atom_energies(read.image, read.text))
