@@ -3,6 +3,7 @@
 from isoenergy.render.captions import fields
 from isoenergy.render.tables import TABLES
 
+
 def sae_folder(model, sae, n):
     return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
 
@@ -14,7 +15,9 @@ def embeddings_folder(model, dataset=RUN.train):
 def told(rows, names):
     """Names with what they stand for, for captions."""
     titles = {name: rows[name]["title"] for name in names}
-    return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
+    return "; ".join(
+        n if n == title else f"{n}: {title}" for n, title in titles.items()
+    )
 
 
 # Fields of captions: words from the config, and sample sizes from the metrics of the first model.
