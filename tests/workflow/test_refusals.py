@@ -7,9 +7,9 @@ import yaml
 
 
 def _sentence(done):
-    """What a user reads, without what Snakemake says of its profile."""
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
-    return "\n".join(lines)
+    """What a user reads, after what Snakemake itself says of profile and config."""
+    assert done.stderr.count("error: ") == 1, done.stderr
+    return "error: " + done.stderr.split("error: ")[1].strip()
 
 
 def _changed(root, folder, **changes):

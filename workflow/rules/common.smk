@@ -25,9 +25,7 @@ def read_command_line():
     from snakemake.cli import parse_args
     from snakemake_interface_executor_plugins.settings import ExecMode
 
-    with contextlib.redirect_stderr(
-        io.StringIO()
-    ):  # it says again which profile it uses
+    with contextlib.redirect_stderr(io.StringIO()):  # it says again which profile it uses
         arguments = parse_args(sys.argv[1:])[1]
     return arguments if arguments.mode == ExecMode.DEFAULT else None
 
@@ -59,7 +57,7 @@ def one_of(names):
 
 
 def code(script):
-    """Fingerprint of the code that a rule runs: when it changes, the rule's outputs are made again."""
+    """Fingerprint of the code of a script; when it changes, what the script made is made again."""
     return fingerprint(REPOSITORY / "scripts" / script, REPOSITORY / "scripts")
 
 
@@ -86,7 +84,7 @@ def check_targets(targets):
             )
         is_file = "/" in target or Path(target).exists()
         is_rule = target in {rule.name for rule in workflow.rules}
-        if not (is_file or is_rule):
+        if not (target in known or is_file or is_rule):
             stop(f"config/targets.tsv has no target {target}; {choose(target, known)}")
 
 

@@ -10,9 +10,7 @@ rule write_scenes:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(
-            name for name, row in RUN.datasets.items() if row["source"] == "scenes"
-        ),
+        dataset=one_of(name for name, row in RUN.datasets.items() if row["source"] == "scenes"),
     conda:
         "../../envs/data.yaml"
     params:
@@ -39,9 +37,7 @@ rule read_folder:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(
-            name for name, row in RUN.datasets.items() if row["source"] == "folder"
-        ),
+        dataset=one_of(name for name, row in RUN.datasets.items() if row["source"] == "folder"),
     conda:
         "../../envs/data.yaml"
     params:

@@ -1,21 +1,12 @@
 # Stage embed: dual encoders, and what they make of every data set.
 
 
-def checkpoint_of(wildcards):
-    """Where an encoder is loaded from: a name on the hub, or the folder it is trained into here."""
-    if RUN.is_local(wildcards.model):
-        return f"{ENCODER}/checkpoint".format(model=wildcards.model)
-    return RUN.models[wildcards.model]["checkpoint"]
-
-
 rule train_encoder:
     input:
         pairs=lambda w: f"{DATA}/pairs.parquet".format(
             dataset=RUN.config["encoder_training"]["dataset"]
         ),
-        images=lambda w: f"{DATA}/images".format(
-            dataset=RUN.config["encoder_training"]["dataset"]
-        ),
+        images=lambda w: f"{DATA}/images".format(dataset=RUN.config["encoder_training"]["dataset"]),
     output:
         checkpoint=directory(f"{ENCODER}/checkpoint"),
         history=f"{ENCODER}/history.parquet",
@@ -80,14 +71,6 @@ rule embed_dataset:
         dtype=RUN.config["embed"]["dtype"],
     script:
         "../../scripts/embed/embed_dataset.py"
-
-
-def state_of(folder):
-    """Names, sizes and times of the files of a store made elsewhere."""
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return [
-        f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files
-    ]
 
 
 rule adopt_store:

@@ -1,7 +1,5 @@
 # Stage encode: sparse codes, written once and read by every metric.
 
-from isoenergy.encode.codes import FILES as CODE_FILES
-
 
 rule encode_store:
     input:

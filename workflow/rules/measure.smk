@@ -1,18 +1,5 @@
 # Stage measure: one JSON file for every number, and per-atom tables.
 
-from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
-from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
-
-
-def files(folder, metrics):
-    """The files of these metrics in one folder."""
-    return [f"{folder}/{metric}.json" for metric in metrics]
-
-
-def of_kind(*kinds):
-    """A wildcard constraint that allows the data sets of these kinds."""
-    return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
-
 
 rule measure_embeddings:
     input:

@@ -16,14 +16,11 @@ rule write_report:
         "../../envs/render.yaml"
     params:
         code("report/write_report.py"),
-        results=RESULTS,
+        results=lambda w, output: str(Path(output.page).parent),
         targets=[
             {
                 "target": name,
-                **{
-                    key: row[key]
-                    for key in ("kind", "title", "cost_demo", "cost_paper")
-                },
+                **{key: row[key] for key in ("kind", "title", "cost_demo", "cost_paper")},
             }
             for name, row in RUN.targets.items()
             if row["kind"] in ("table", "figure") and RUN.available(name)

@@ -1,0 +1,194 @@
+# Which files stand behind names: what encoders, tables, figures and targets are made of.
+
+from isoenergy.encode.codes import FILES as CODE_FILES
+from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+from isoenergy.render.captions import fields
+from isoenergy.render.tables import TABLES
+
+
+def files(folder, metrics):
+    """The files of these metrics in one folder."""
+    return [f"{folder}/{metric}.json" for metric in metrics]
+
+
+def of_kind(*kinds):
+    """A wildcard constraint that allows the data sets of these kinds."""
+    return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
+
+
+def checkpoint_of(wildcards):
+    """Where an encoder is loaded from: a name on the hub, or the folder it is trained into here."""
+    if RUN.is_local(wildcards.model):
+        return f"{ENCODER}/checkpoint".format(model=wildcards.model)
+    return RUN.models[wildcards.model]["checkpoint"]
+
+
+def state_of(folder):
+    """Names, sizes and times of the files of a store made elsewhere."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+
+
+def sae_folder(model, sae, n):
+    return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
+
+
+def embeddings_folder(model, dataset=RUN.train):
+    return EMBEDDING_METRICS.format(model=model, dataset=dataset)
+
+
+def told(rows, names):
+    """Names with what they stand for, for captions."""
+    titles = {name: rows[name]["title"] for name in names}
+    return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
+
+
+# Fields of captions: words from the config, and sample sizes from the metrics of the first model.
+WORDS = {
+    "train": RUN.train,
+    "models": told(RUN.models, MODELS),
+    "datasets": told(RUN.datasets, RUN.measured()),
+    "protocol": "code (the authors' code, as in the paper's tables)",
+    "expansion": str(RUN.config["sae"]["expansion"]),
+    "l0": str(RUN.config["sae"]["l0"]),
+    "seeds": ", ".join(map(str, SEEDS)),
+    "seed": str(SEED),
+    "first_seed": str(SEEDS[0]),
+    "informed": "0.1",
+}
+SIZES = {
+    "pairs": (f"{embeddings_folder(MODELS[0])}/recall_at_1.json", "pairs"),
+    "probe": (f"{sae_folder(MODELS[0], SAES[0], SEEDS[0])}/p_acc.json", "images"),
+    "gap": (f"{embeddings_folder(MODELS[0])}/difference_in_mean.json", "images"),
+    "wasserstein": (f"{embeddings_folder(MODELS[0])}/wasserstein.json", "images"),
+}
+
+
+def sizes_of(target):
+    """The sample sizes that a target's caption tells."""
+    return {name: SIZES[name] for name in fields(RUN.targets[target]["caption"]) if name in SIZES}
+
+
+def table_sources(target):
+    """What a table is made of; see isoenergy.render.tidy.gather_tidy."""
+    if TABLES[target].of == "embeddings":
+        return [
+            {
+                "model": model,
+                "variant": "embeddings",
+                "dataset": dataset,
+                "folders": [embeddings_folder(model, dataset)],
+            }
+            for dataset in RUN.measured()
+            for model in MODELS
+        ]
+    return [
+        {
+            "model": model,
+            "variant": sae,
+            "dataset": RUN.train,
+            "folders": [sae_folder(model, sae, n) for n in SEEDS],
+        }
+        for model in MODELS
+        for sae in SAES
+    ]
+
+
+def measured_on(dataset):
+    """Metrics of raw embeddings that a data set has."""
+    classes = (*CLASS_METRICS, *CLASSIFIER_METRICS)
+    return PAIR_METRICS + (classes if RUN.datasets[dataset]["kind"] == "classes" else ())
+
+
+def table_inputs(wildcards):
+    """The metric files that a table is made of."""
+    table = TABLES[wildcards.target]
+    paths = [path for path, _ in sizes_of(wildcards.target).values()]
+    for source in table_sources(wildcards.target):
+        metrics = table.metrics()
+        if table.of == "embeddings":
+            metrics = [name for name in metrics if name in measured_on(source["dataset"])]
+        paths += [path for folder in source["folders"] for path in files(folder, metrics)]
+    return list(dict.fromkeys(paths))
+
+
+def figure_sources(target):
+    """What a figure is made of: a list of panels, each its labels and its files."""
+    if target == "figure_02":
+        return [
+            {
+                "model": m,
+                "sae": s,
+                "atoms": f"{sae_folder(m, s, SEEDS[0])}/atoms.parquet",
+            }
+            for m in MODELS
+            for s in SAES[:2]  # more would not fit on a page
+        ]
+    wanted = {
+        "figure_10": ("pca.parquet", "difference_in_mean.json", "wasserstein.json"),
+        "figure_11": ("cosines.parquet", "recall_at_1.json"),
+    }[target]
+    return [
+        {
+            "model": m,
+            **{Path(name).stem: f"{embeddings_folder(m)}/{name}" for name in wanted},
+        }
+        for m in MODELS
+    ]
+
+
+def every(pattern, **values):
+    """A path pattern over models, SAEs, seeds and data sets, all of the run unless said."""
+    return expand(
+        pattern,
+        **({"model": MODELS, "sae": SAES, "n": SEEDS, "dataset": RUN.measured()} | values),
+    )
+
+
+def embedded():
+    """Data sets that are embedded: all but what only small encoders are trained on."""
+    parts = RUN.config["datasets"]
+    names = [*RUN.measured(), *filter(None, [parts["classes_train"], parts["edits"]])]
+    return list(dict.fromkeys(names))
+
+
+def rendered(kind, name):
+    """The files of one table or figure."""
+    if kind == "table":
+        return [f"{RESULTS}/tables/{name}.{suffix}" for suffix in ("csv", "md", "tex", "txt")]
+    return [f"{RESULTS}/figures/{name}.{suffix}" for suffix in ("png", "pdf", "txt")]
+
+
+def metric_files():
+    """Every metric of the run, under its first name in each folder."""
+    paths = every(f"{EMBEDDING_METRICS}/pca.parquet")
+    paths += every(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
+    if RUN.config["datasets"]["classes"]:
+        name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
+        paths += every(name, dataset=RUN.config["datasets"]["classes"])
+    if RUN.available("table_factors"):
+        paths += every(f"{SAE_METRICS_FOLDER}/factors.parquet", dataset=RUN.train)
+    return paths
+
+
+TABLE_FILES = [path for name in RUN.targets_of("table") for path in rendered("table", name)]
+FIGURE_FILES = [path for name in RUN.targets_of("figure") for path in rendered("figure", name)]
+GATHERED = {
+    "data": expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
+    "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
+    "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
+    "saes": every(f"{SAE}/sae.safetensors"),
+    "codes": every(f"{CODES}/codes.json", dataset=RUN.train),
+    "metrics": metric_files(),
+    "tables": TABLE_FILES,
+    "figures": FIGURE_FILES,
+    "report": [f"{RESULTS}/report.html"],
+}
+GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
+
+
+def files_of(target):
+    """The files that a target asks for."""
+    kind = RUN.targets[target]["kind"]
+    return rendered(kind, target) if kind in ("table", "figure") else GATHERED[target]
