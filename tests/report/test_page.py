@@ -5,15 +5,15 @@ import pytest
 from isoenergy.errors import InputError
 from isoenergy.render.grid import Cell, Grid
 from isoenergy.report.headlines import align
-from isoenergy.report.page import name_of, subscripts, write_report
+from isoenergy.report.page import heading_of, subscripts, write_report
 
 CSV = """metric,variant,model,dataset,value,sd,seeds,n,protocol
 r2,SAE,NA,D,0.5,0.1,2,7 pairs,code
 r2,SAE-A,NA,D,inf,,2,7 pairs,code
 """
 TARGETS = [
-    {"target": "table_01", "kind": "table", "title": "T", "cost_demo": "", "cost_paper": ""},
-    {"target": "figure_02", "kind": "figure", "title": "F", "cost_demo": "", "cost_paper": ""},
+    {"target": "table_01", "kind": "table", "title": "T"},
+    {"target": "figure_02", "kind": "figure", "title": "F"},
 ]
 
 
@@ -51,7 +51,7 @@ def test_text_from_data_and_config_is_escaped(results):
 def test_tables_and_pictures_are_inside_the_page(results):
     page = _write(results)
     assert 'src="data:image/png;base64,cG5n"' in page
-    assert "0.500 ± 0.100" in page
+    assert "0.5000 ± 0.1000" in page
     assert "∞" in page
     assert '<td class="name">NA</td>' in page
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
@@ -79,9 +79,9 @@ def test_a_missing_figure_is_named(results):
         _write(results)
 
 
-def test_names_and_subscripts():
-    assert name_of("table_01") == "Table 1"
-    assert name_of("table_factors") == "Table"
+def test_headings_and_subscripts():
+    assert heading_of("table_01", "SAEs") == "Table 1: SAEs"
+    assert heading_of("table_factors", "Factors") == "Factors"
     assert str(subscripts("p_acc")) == "p<sub>acc</sub>"
     assert str(subscripts("<_x>")) == "&lt;_x&gt;"
 

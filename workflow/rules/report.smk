@@ -18,10 +18,7 @@ rule write_report:
         code("report/write_report.py"),
         results=lambda w, output: str(Path(output.page).parent),
         targets=[
-            {
-                "target": name,
-                **{key: row[key] for key in ("kind", "title", "cost_demo", "cost_paper")},
-            }
+            {"target": name, "kind": row["kind"], "title": row["title"]}
             for name, row in RUN.targets.items()
             if row["kind"] in ("table", "figure") and RUN.available(name)
         ],

@@ -70,14 +70,14 @@ class Table:
 TABLES: Registry[Table] = Registry("table")
 
 _SHARED = (
-    Column("r2", "R²", "higher"),
+    Column("r2", "R²", "higher", 4),
     Column("p_acc", "p_acc", "higher"),
     Column("rho", "ρ", "higher", 2),
     Column("fda", "FDA", "higher", 2),
     Column("delta_r_at_1", "δ_r", "lower"),
 )
 
-TABLES.register("table_01")(Table("saes", (Column("mse", "MSE", "lower"), *_SHARED)))
+TABLES.register("table_01")(Table("saes", (Column("mse", "MSE", "lower", 4), *_SHARED)))
 TABLES.register("table_06")(
     Table(
         "embeddings",
@@ -98,7 +98,7 @@ TABLES.register("table_summary")(
     Table(
         "saes",
         (
-            Column("r2", "R²", "higher"),
+            Column("r2", "R²", "higher", 4),
             Column("rho", "ρ", "higher", 2),
             Column("fda", "FDA", "higher", 2),
             Column("delta_r_at_1", "δ_r", "lower"),

@@ -52,8 +52,8 @@ def write_report(
     results : path
         Root of the results; tables and figures are read from there.
     targets : sequence of mapping
-        What to show, in order: ``target``, ``kind`` ("table" or "figure"), ``title``,
-        ``cost_demo``, ``cost_paper``.
+        What to show, in order: ``target``, ``kind`` ("table" or "figure") and
+        ``title``.
     config_file : str
         For the commands that regenerate each part.
     config : mapping
@@ -108,10 +108,10 @@ def subscripts(label: str) -> Markup:
     return Markup(re.sub(r"(?<=\w)_(\w+)", r"<sub>\1</sub>", str(escape(label))))
 
 
-def name_of(target: str) -> str:
-    """What readers call a target: ``table_01`` is "Table 1", ``table_factors`` "Table"."""
+def heading_of(target: str, title: str) -> str:
+    """What stands above a part: "Table 1: TITLE" for ``table_01``, the title alone for others."""
     kind, _, number = target.partition("_")
-    return f"{kind.capitalize()} {int(number)}" if number.isdigit() else kind.capitalize()
+    return f"{kind.capitalize()} {int(number)}: {title}" if number.isdigit() else title
 
 
 def _options(config_file: str, config: Mapping[str, Any]) -> str:
@@ -124,7 +124,10 @@ def _options(config_file: str, config: Mapping[str, Any]) -> str:
 def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:
     name, kind = target["target"], target["kind"]
     folder = results / f"{kind}s"
-    part = dict(target) | {"name": name_of(name), "caption": _read(folder / f"{name}.txt").strip()}
+    part = dict(target) | {
+        "heading": heading_of(name, target["title"]),
+        "caption": _read(folder / f"{name}.txt").strip(),
+    }
     if kind == "table":
         return part | {"grid": read_grid(folder / f"{name}.csv", name)}
     return part | {"image": base64.b64encode(_read_bytes(folder / f"{name}.png")).decode("ascii")}
