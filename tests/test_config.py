@@ -187,7 +187,10 @@ FAULTS = [
     ({"rows.scenes": 0}, "key rows.scenes is 0, integer >= 1 is allowed"),
     ({"models": ["SceneClip"]}, "key models names SceneClip; allowed are CLIP, CLIP-L, OpenCLIP"),
     ({"models": ["SceneClip"]}, "(did you mean SceneCLIP?) (config/models.tsv)"),
-    ({"saes": ["SAEA"]}, "key saes names SAEA; allowed are SAE, SAE-A, SAE-A-literal (did you"),
+    (
+        {"saes": ["SAEA"]},
+        "key saes names SAEA; allowed are SAE, SAE-A, SAE-A-literal, ReLU, JumpReLU, ",
+    ),
     ({"datasets.train": None}, "key datasets.train is null and no store is given; name a data set"),
     ({"datasets.train": "scene"}, "key datasets.train names scene; allowed are laion, coco, "),
     (

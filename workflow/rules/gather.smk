@@ -70,6 +70,14 @@ def sizes_of(target):
     return {name: SIZES[name] for name in fields(RUN.targets[target]["caption"]) if name in SIZES}
 
 
+def saes_of(target):
+    """The SAEs that a target compares: for Table 1 those of one architecture, else all."""
+    if target != "table_01":
+        return SAES
+    first = RUN.saes[SAES[0]]["architecture"]
+    return [sae for sae in SAES if RUN.saes[sae]["architecture"] == first]
+
+
 def table_sources(target):
     """What a table is made of; see isoenergy.render.tidy.gather_tidy."""
     if TABLES[target].of == "embeddings":
@@ -91,7 +99,7 @@ def table_sources(target):
             "folders": [sae_folder(model, sae, n) for n in SEEDS],
         }
         for model in MODELS
-        for sae in SAES
+        for sae in saes_of(target)
     ]
 
 
