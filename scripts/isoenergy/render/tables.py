@@ -85,8 +85,8 @@ TABLES.register("table_03")(
     Table(
         "saes",
         (
-            Column("mse", "MSE", "lower"),
-            Column("r2", "R²", "higher"),
+            Column("mse", "MSE", "lower", 4),
+            Column("r2", "R²", "higher", 4),
             Column("l0", "ℓ0", None, 2),
             Column("l1", "ℓ1", None, 2),
             Column("c_insertion", "C-insertion", "higher"),
