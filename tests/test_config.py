@@ -169,7 +169,7 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein (did you mean tau?)",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, insertion (did you",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
@@ -187,7 +187,10 @@ FAULTS = [
     ({"rows.scenes": 0}, "key rows.scenes is 0, integer >= 1 is allowed"),
     ({"models": ["SceneClip"]}, "key models names SceneClip; allowed are CLIP, CLIP-L, OpenCLIP"),
     ({"models": ["SceneClip"]}, "(did you mean SceneCLIP?) (config/models.tsv)"),
-    ({"saes": ["SAEA"]}, "key saes names SAEA; allowed are SAE, SAE-A, SAE-A-literal (did you"),
+    (
+        {"saes": ["SAEA"]},
+        "key saes names SAEA; allowed are SAE, SAE-A, SAE-A-literal, ReLU, JumpReLU, ",
+    ),
     ({"datasets.train": None}, "key datasets.train is null and no store is given; name a data set"),
     ({"datasets.train": "scene"}, "key datasets.train names scene; allowed are laion, coco, "),
     (

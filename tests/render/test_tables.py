@@ -150,6 +150,25 @@ def test_headings_of_one_letter_and_a_word_become_subscripts():
     assert latex_heading("DiM, all atoms") == "DiM, all atoms"
 
 
+def test_an_upright_table_has_a_row_per_metric_and_a_column_per_sae():
+    rows = [
+        {"metric": metric, "variant": variant, "value": value, "sd": 0.0}
+        for variant, values in (("SAE", (0.5, 2.0)), ("SAE-A", (0.7, 2.0)))
+        for metric, value in zip(("r2", "rho"), values, strict=True)
+    ]
+    columns = (Column("r2", "R²", "higher", 1), Column("rho", "ρ", "higher", 0))
+    grid = lay_out(Table("saes", columns, upright=True), _tidy(*rows))
+    assert (grid.header, grid.names) == (["", "SAE", "SAE-A"], 1)
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["R²", "0.5 ± 0.0", "0.7 ± 0.0"],
+        ["ρ", "2 ± 0", "2 ± 0"],
+    ]
+    assert [[cell.marked for cell in row] for row in grid.rows] == [
+        [False, False, True],
+        [False, False, False],
+    ]
+
+
 def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
     write_metric(tmp_path, Metric("r2", {"code": 1.0}, {"pairs": 20000}))
     sizes = {"pairs": (tmp_path / "r2.json", "pairs")}
@@ -161,10 +180,12 @@ def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
 
 def test_every_table_reads_metrics_that_are_measured():
     from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+    from isoenergy.measure.quality import QUALITY_METRICS
     from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+    from isoenergy.measure.stability import STABILITY_METRICS
 
     known = {
-        "saes": {*SAE_METRICS, *FACTOR_METRICS},
+        "saes": {*SAE_METRICS, *FACTOR_METRICS, *QUALITY_METRICS, *STABILITY_METRICS},
         "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
     }
     for name in TABLES:

@@ -118,7 +118,10 @@ def test_codes_that_are_masked_away_give_zero_and_finite_gradients():
 
 
 def test_unknown_name_is_refused_and_known_ones_named():
-    with pytest.raises(InputError, match=r"'euclid'.*cosine, masked_cosine"):
+    with pytest.raises(
+        InputError,
+        match=r"'euclid'; known are cosine, energy_absolute, .*, masked_cosine",
+    ):
         ALIGNMENTS["euclid"]
 
 
@@ -142,3 +145,31 @@ def test_alignment_brings_paired_codes_closer(train):
 def test_training_refuses_an_unknown_alignment(train):
     with pytest.raises(InputError, match="alignment loss 'euclid'"):
         train("bad", alignment="euclid", beta=1.0)
+
+
+ENERGIES = {
+    "energy_relative": lambda a, b: ((a - b) / (a + b + 1e-5)).mean(),
+    "energy_global": lambda a, b: (a - b).mean() / ((a + b).sum() / 2 + 1e-5),
+    "energy_absolute": lambda a, b: (np.abs(a - b) / (a + b + 1e-5)).mean(),
+}
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_energy_terms_equal_a_dense_oracle_and_vanish_for_equal_energies(name):
+    rng = np.random.default_rng(4)
+    dense = rng.random((2, 11, 7)) * (rng.random((2, 11, 7)) < 0.4)
+    image, text = (SparseCodes.of(torch.from_numpy(z)) for z in dense)
+    energies = (dense**2).mean(axis=1)
+    assert ALIGNMENTS[name](image, text).item() == pytest.approx(ENERGIES[name](*energies))
+    turned = SparseCodes.of(torch.from_numpy(dense[0][::-1].copy()))
+    assert ALIGNMENTS[name](image, turned).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("slots", [2, 30])
+def test_cosines_with_few_and_with_many_slots_equal_dense_cosines(slots):
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.rand(2, 9, 40, generator=generator, dtype=torch.float64)
+    kept = [z * (z >= z.topk(slots, dim=1).values[:, -1:]) for z in dense]
+    expected = -torch.nn.functional.cosine_similarity(*kept).mean()
+    found = ALIGNMENTS["cosine"](*(SparseCodes.of(z) for z in kept))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)

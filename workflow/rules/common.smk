@@ -48,6 +48,7 @@ SAE = f"{RESULTS}/saes/{{model}}/{{sae}}/seed{{n}}"
 CODES = f"{RESULTS}/codes/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 EMBEDDING_METRICS = f"{RESULTS}/metrics/{{model}}/embeddings/{{dataset}}"
 SAE_METRICS_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
+STABILITY_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/stability/{{dataset}}"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 
 

@@ -2,7 +2,9 @@
 
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.render.captions import fields
 from isoenergy.render.tables import TABLES
 
@@ -34,6 +36,10 @@ def sae_folder(model, sae, n):
     return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
 
 
+def stability_folder(model, sae):
+    return STABILITY_FOLDER.format(model=model, sae=sae, dataset=RUN.train)
+
+
 def embeddings_folder(model, dataset=RUN.train):
     return EMBEDDING_METRICS.format(model=model, dataset=dataset)
 
@@ -47,6 +53,8 @@ def told(rows, names):
 # Fields of captions: words from the config, and sample sizes from the metrics of the first model.
 WORDS = {
     "train": RUN.train,
+    "first_model": MODELS[0],
+    "insertion": str(RUN.config["measure"]["insertion"]),
     "models": told(RUN.models, MODELS),
     "datasets": told(RUN.datasets, RUN.measured()),
     "protocol": "code (the authors' code, as in the paper's tables)",
@@ -70,6 +78,19 @@ def sizes_of(target):
     return {name: SIZES[name] for name in fields(RUN.targets[target]["caption"]) if name in SIZES}
 
 
+def saes_of(target):
+    """The SAEs that a target compares: for Table 1 those of one architecture, else all."""
+    if target != "table_01":
+        return SAES
+    first = RUN.saes[SAES[0]]["architecture"]
+    return [sae for sae in SAES if RUN.saes[sae]["architecture"] == first]
+
+
+def models_of(target):
+    """The models that a target shows: for Table 3 the first, else all."""
+    return MODELS[:1] if target == "table_03" else MODELS
+
+
 def table_sources(target):
     """What a table is made of; see isoenergy.render.tidy.gather_tidy."""
     if TABLES[target].of == "embeddings":
@@ -83,32 +104,41 @@ def table_sources(target):
             for dataset in RUN.measured()
             for model in MODELS
         ]
-    return [
+    saes = [
         {
             "model": model,
             "variant": sae,
             "dataset": RUN.train,
             "folders": [sae_folder(model, sae, n) for n in SEEDS],
         }
-        for model in MODELS
-        for sae in SAES
+        for model in models_of(target)
+        for sae in saes_of(target)
+    ]
+    # What compares seeds has no seed of its own.
+    return saes + [
+        {**source, "folders": [stability_folder(source["model"], source["variant"])]}
+        for source in saes
+        if set(STABILITY_METRICS) & set(TABLES[target].metrics())
     ]
 
 
-def measured_on(dataset):
-    """Metrics of raw embeddings that a data set has."""
-    classes = (*CLASS_METRICS, *CLASSIFIER_METRICS)
-    return PAIR_METRICS + (classes if RUN.datasets[dataset]["kind"] == "classes" else ())
+def measured_in(source):
+    """The metrics that one source of a table has."""
+    if source["variant"] == "embeddings":
+        kind = RUN.datasets[source["dataset"]]["kind"]
+        classes = (*CLASS_METRICS, *CLASSIFIER_METRICS)
+        return PAIR_METRICS + (classes if kind == "classes" else ())
+    if source["folders"] == [stability_folder(source["model"], source["variant"])]:
+        return STABILITY_METRICS
+    return (*SAE_METRICS, *FACTOR_METRICS, *QUALITY_METRICS)
 
 
 def table_inputs(wildcards):
     """The metric files that a table is made of."""
-    table = TABLES[wildcards.target]
+    wanted = TABLES[wildcards.target].metrics()
     paths = [path for path, _ in sizes_of(wildcards.target).values()]
     for source in table_sources(wildcards.target):
-        metrics = table.metrics()
-        if table.of == "embeddings":
-            metrics = [name for name in metrics if name in measured_on(source["dataset"])]
+        metrics = [name for name in wanted if name in measured_in(source)]
         paths += [path for folder in source["folders"] for path in files(folder, metrics)]
     return list(dict.fromkeys(paths))
 
@@ -164,6 +194,8 @@ def metric_files():
     """Every metric of the run, under its first name in each folder."""
     paths = every(f"{EMBEDDING_METRICS}/pca.parquet")
     paths += every(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
+    paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", dataset=RUN.train)
+    paths += every(f"{STABILITY_FOLDER}/{STABILITY_METRICS[0]}.json", dataset=RUN.train)
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])

@@ -107,3 +107,44 @@ rule measure_factors:
         tau=RUN.config["measure"]["tau"],
     script:
         "../../scripts/measure/measure_factors.py"
+
+
+rule measure_quality:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+    output:
+        files(SAE_METRICS_FOLDER, QUALITY_METRICS),
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-quality.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-quality.tsv"
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_quality.py"),
+        folder=SAE_METRICS_FOLDER,
+        insertion=RUN.config["measure"]["insertion"],
+    script:
+        "../../scripts/measure/measure_quality.py"
+
+
+rule measure_stability:
+    input:
+        weights=expand(f"{SAE}/sae.safetensors", n=SEEDS, allow_missing=True),
+        atoms=expand(f"{SAE_METRICS_FOLDER}/atoms.parquet", n=SEEDS, allow_missing=True),
+    output:
+        files(STABILITY_FOLDER, STABILITY_METRICS),
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-stability.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-stability.tsv"
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_stability.py"),
+        folder=STABILITY_FOLDER,
+        seed=lambda w: seed_of("stability", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_stability.py"

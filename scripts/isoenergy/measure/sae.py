@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
-from isoenergy.embed.store import EmbeddingStore, open_store
-from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
-from isoenergy.files import hash_file, write_parquet
+from isoenergy.files import write_parquet
 from isoenergy.measure.bridge import (
     cross_covariance,
     distributional_agreement,
@@ -23,7 +19,7 @@ from isoenergy.measure.bridge import (
     transport_atoms,
 )
 from isoenergy.measure.embeddings import draw_rows
-from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS, AtomEnergies, atom_energies
+from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS
 from isoenergy.measure.factors import (
     KINDS,
     NONE,
@@ -34,6 +30,7 @@ from isoenergy.measure.factors import (
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
     probe_accuracies,
@@ -87,32 +84,6 @@ class SaeSettings:
     gap: int
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What every metric of one SAE on one store starts from."""
-
-    store: EmbeddingStore
-    codes: Codes
-    dictionary: np.ndarray
-    energies: AtomEnergies
-
-
-def _open(store: str | Path, weights: str | Path, codes: str | Path) -> _Measured:
-    opened, read = open_store(store), open_codes(codes)
-    try:
-        dictionary = load_file(weights)["dictionary"]
-    except (SafetensorError, KeyError, FileNotFoundError) as error:
-        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
-    told = set(opened.description.get("ids", {}).values())
-    if len(read) != len(opened) or (read.ids and told and read.ids not in told):
-        raise InputError(f"{codes} was not made from {store}; encode again")
-    if read.checkpoint and read.checkpoint != hash_file(weights):
-        raise InputError(f"{codes} was not made with {weights}; encode again")
-    if dictionary.shape != (read.n_atoms, opened.dim):
-        raise InputError(f"{codes} and {weights} have different atoms; encode again")
-    return _Measured(opened, read, dictionary, atom_energies(read.image, read.text))
-
-
 def measure_sae(
     store: str | Path,
     weights: str | Path,
@@ -147,7 +118,7 @@ def measure_sae(
     TransportError
         If the transport plan of FDA is not shown to be optimal.
     """
-    measured = _open(store, weights, codes)
+    measured = open_measured(store, weights, codes)
     _write_atoms(measured, settings, atoms)
     for metrics in (
         _reconstruction_metrics(measured),
@@ -160,14 +131,9 @@ def measure_sae(
             write_metric(folder, metric)
 
 
-def _sides(measured: _Measured) -> Iterator[tuple]:
-    yield measured.store.image, measured.codes.image
-    yield measured.store.text, measured.codes.text
-
-
-def _reconstruction_metrics(measured: _Measured) -> Iterator[Metric]:
+def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
     n = {"pairs": len(measured.store)}
-    both = list(_sides(measured))
+    both = list(measured.sides())
     errors = [mean_squared_error(rows, codes, measured.dictionary) for rows, codes in both]
     explained = [r_squared(rows, codes, measured.dictionary) for rows, codes in both]
     yield Metric("mse", {"code": float(np.mean(errors))}, n)
@@ -178,7 +144,7 @@ def _reconstruction_metrics(measured: _Measured) -> Iterator[Metric]:
     yield Metric("l1", {"code": float(np.mean([l1(codes) for _, codes in both]))}, n)
 
 
-def _energy_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metric]:
+def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
     total = energies.both.sum()
@@ -193,7 +159,7 @@ def _energy_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metr
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
 
 
-def _probing_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+def _probing_metrics(measured: Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
     rng = generator(seed, "probe")
     store, energy = measured.store, measured.energies.both
     image = store.image[draw_rows(len(store), settings.probe, rng)]
@@ -212,7 +178,7 @@ def _probing_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> I
     yield Metric("p_acc", values, {"images": len(image), "texts": len(text)}, seed=seed)
 
 
-def _bridge_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metric]:
+def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
     cosines = (measured.dictionary @ measured.dictionary.T).astype(np.float64)
@@ -226,7 +192,7 @@ def _bridge_metrics(measured: _Measured, settings: SaeSettings) -> Iterator[Metr
     yield Metric("transport_cost", {"code": solved.cost}, n, note=note)
 
 
-def _masking_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
     """Recall and gap of reconstructions, with all atoms and with the bimodal ones alone."""
     n = len(measured.store)
     kept = measured.energies.groups(settings.tau) == "bimodal"
@@ -235,7 +201,7 @@ def _masking_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> I
     recall = {}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
-            reconstruct(codes, measured.dictionary, mask) for _, codes in _sides(measured)
+            reconstruct(codes, measured.dictionary, mask) for _, codes in measured.sides()
         )
         # The same batches for both forms, so that their difference is not one of batches.
         recall[form] = recall_at(image, text, (1,), generator(seed, "recall"))[1]
@@ -247,7 +213,7 @@ def _masking_metrics(measured: _Measured, settings: SaeSettings, seed: int) -> I
     yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
 
 
-def _write_atoms(measured: _Measured, settings: SaeSettings, path: str | Path) -> None:
+def _write_atoms(measured: Measured, settings: SaeSettings, path: str | Path) -> None:
     import pandas as pd
 
     energies = measured.energies
@@ -297,7 +263,7 @@ def measure_factors(
     """
     import pandas as pd
 
-    measured = _open(store, weights, codes)
+    measured = open_measured(store, weights, codes)
     metadata = measured.store.metadata()
     names = [name for name in BY_NAME if FACTOR_PREFIX + name in metadata]
     if not names:

@@ -49,6 +49,13 @@ class Grid:
     rows: Sequence[Sequence[Cell]]
     names: int
 
+    def turned(self) -> Grid:
+        """A row for each number and a column for each row, headed by its last name alone."""
+        heading = [row[self.names - 1].text for row in self.rows]
+        numbers = range(self.names, len(self.header))
+        rows = [[Cell(self.header[i]), *(row[i] for row in self.rows)] for i in numbers]
+        return Grid(["", *heading], rows, 1)
+
 
 def format_number(value: float, sd: float, digits: int) -> str:
     """A value with its spread, e.g. ``0.993 ± 0.001``; ∞ and – where it is not finite."""

@@ -52,11 +52,14 @@ class Table:
     columns : tuple of Column
     groups : tuple of str
         Groups of atoms, a row each; they fill ``{group}`` in the metrics' names.
+    upright : bool
+        A row per metric and a column per SAE instead.
     """
 
     of: Literal["saes", "embeddings"]
     columns: tuple[Column, ...]
     groups: tuple[str, ...] = ()
+    upright: bool = False
 
     def metrics(self) -> list[str]:
         """Every metric that the table reads."""
@@ -78,6 +81,35 @@ _SHARED = (
 )
 
 TABLES.register("table_01")(Table("saes", (Column("mse", "MSE", "lower", 4), *_SHARED)))
+TABLES.register("table_03")(
+    Table(
+        "saes",
+        (
+            Column("mse", "MSE", "lower", 4),
+            Column("r2", "R²", "higher", 4),
+            Column("l0", "ℓ0", None, 2),
+            Column("l1", "ℓ1", None, 2),
+            Column("c_insertion", "C-insertion", "higher"),
+            Column("c_deletion", "C-deletion", "lower"),
+            Column("stability", "stability", "lower"),
+            Column("stability_null", "stability, energies permuted"),
+            Column("dictionary_stable_rank", "stable rank of D", None, 1),
+            Column("dictionary_effective_rank", "effective rank of D", None, 1),
+            Column("dictionary_stable_rank_weighted", "stable rank of D, weighted", None, 2),
+            Column("dictionary_effective_rank_weighted", "effective rank of D, weighted", None, 1),
+            Column("coherence", "coherence", "lower"),
+            Column("codes_stable_rank", "stable rank of Z", None, 2),
+            Column("codes_effective_rank", "effective rank of Z", None, 1),
+            Column("connectivity", "connectivity"),
+            Column("negative_interference", "negative interference", "lower", 4),
+            Column("rho", "ρ", "higher", 2),
+            Column("delta_r_at_1", "δ_r", "lower"),
+            Column("fda", "FDA", "higher", 2),
+            Column("p_acc", "p_acc", "higher"),
+        ),
+        upright=True,
+    )
+)
 TABLES.register("table_06")(
     Table(
         "embeddings",
@@ -162,7 +194,8 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
                 text = "" if own is None else format_number(*own, column.digits)
                 cells.append(Cell(text, _beats(own, others, column.better)))
             rows.append(cells)
-    return Grid(header + [column.label for column in columns], rows, len(header))
+    grid = Grid(header + [column.label for column in columns], rows, len(header))
+    return grid.turned() if table.upright else grid
 
 
 def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:

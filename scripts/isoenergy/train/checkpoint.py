@@ -9,7 +9,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-import isoenergy.train.matching_pursuit  # noqa: F401  (registers its architecture)
+# Imported for the architectures that they register.
+import isoenergy.train.linear
+import isoenergy.train.matching_pursuit
+import isoenergy.train.orthogonal  # noqa: F401
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, replacing, write_json
 from isoenergy.train.sae import ARCHITECTURES, SAE

@@ -21,14 +21,29 @@ class SparseCodes:
         a row: see :func:`merge_repeats`.
     n_atoms : int
         K.
+    pre : Tensor of shape (rows, K), optional
+        Pre-codes of a linear encoder, for losses that reach atoms not chosen.
     """
 
     values: Tensor
     indices: Tensor
     n_atoms: int
+    pre: Tensor | None = None
+
+    @classmethod
+    def of(cls, dense: Tensor, pre: Tensor | None = None) -> SparseCodes:
+        """The codes of a dense Tensor of shape (rows, K) without negative values."""
+        slots = max(int((dense > 0).sum(dim=1).max()), 1)
+        values, indices = dense.topk(slots, dim=1)
+        return cls(values, indices, dense.shape[1], pre)
 
     def __getitem__(self, rows: slice) -> SparseCodes:
-        return SparseCodes(self.values[rows], self.indices[rows], self.n_atoms)
+        pre = None if self.pre is None else self.pre[rows]
+        return SparseCodes(self.values[rows], self.indices[rows], self.n_atoms, pre)
+
+    def density(self) -> Tensor:
+        """Share of positive codes among rows x K, a scalar in [0, 1]."""
+        return (self.values > 0).sum() / (len(self.values) * self.n_atoms)
 
     def dense(self) -> Tensor:
         """The same codes as a Tensor of shape (rows, K); for tests and small K."""

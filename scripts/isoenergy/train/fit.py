@@ -191,6 +191,7 @@ def _step(
     loss.backward()
     nn.utils.clip_grad_norm_(sae.parameters(), training.clip_norm)
     optimiser.step()
+    sae.after_step(codes)
     with torch.no_grad():
         squared = (x - reconstruction).square().mean()
         r2 = 1 - squared / ((x - x.mean()).square().mean() + 1e-6)

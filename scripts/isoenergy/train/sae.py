@@ -76,6 +76,10 @@ class SAE(nn.Module, ABC):
         del codes
         return (x - reconstruction).square().mean()
 
+    def after_step(self, codes: SparseCodes) -> None:
+        """What changes after every training step besides the parameters; nothing by default."""
+        del codes
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> SparseCodes:
         """Codes of a batch, without gradients."""

@@ -1,0 +1,64 @@
+"""One SAE and its codes of one store, opened and checked to belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from scipy.sparse import csr_matrix
+
+from isoenergy.embed.store import EmbeddingStore, Rows, open_store
+from isoenergy.encode.codes import Codes, open_codes
+from isoenergy.errors import InputError
+from isoenergy.files import hash_file
+from isoenergy.measure.energy import AtomEnergies, atom_energies
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What every metric of one SAE on one store starts from.
+
+    Attributes
+    ----------
+    store : EmbeddingStore
+    codes : Codes
+    dictionary : ndarray of shape (K, dim), float32
+    energies : AtomEnergies
+    """
+
+    store: EmbeddingStore
+    codes: Codes
+    dictionary: np.ndarray
+    energies: AtomEnergies
+
+    def sides(self) -> Iterator[tuple[Rows, csr_matrix]]:
+        """Embeddings and codes of the images, then of the texts."""
+        yield self.store.image, self.codes.image
+        yield self.store.text, self.codes.text
+
+
+def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> Measured:
+    """Open a store, an SAE and its codes of that store.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken, or they do not belong together.
+    """
+    opened, read = open_store(store), open_codes(codes)
+    try:
+        dictionary = load_file(weights)["dictionary"]
+    except (SafetensorError, KeyError, FileNotFoundError) as error:
+        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+    told = set(opened.description.get("ids", {}).values())
+    if len(read) != len(opened) or (read.ids and told and read.ids not in told):
+        raise InputError(f"{codes} was not made from {store}; encode again")
+    if read.checkpoint and read.checkpoint != hash_file(weights):
+        raise InputError(f"{codes} was not made with {weights}; encode again")
+    if dictionary.shape != (read.n_atoms, opened.dim):
+        raise InputError(f"{codes} and {weights} have different atoms; encode again")
+    return Measured(opened, read, dictionary, atom_energies(read.image, read.text))

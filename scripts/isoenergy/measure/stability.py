@@ -1,0 +1,97 @@
+"""Stability: how far apart are dictionaries that differ by seed alone? (SPEC 4, X17)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from isoenergy.errors import InputError
+from isoenergy.files import read_parquet
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.transport import transport
+from isoenergy.seeds import generator
+
+STABILITY_METRICS = ("stability", "stability_null")
+
+
+def dictionary_distance(
+    a: np.ndarray, energy_a: np.ndarray, b: np.ndarray, energy_b: np.ndarray
+) -> float:
+    """Exact transport cost between two dictionaries, weighted by energy, cost 1 - cosine.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (K, dim), (L, dim)
+        Unit-norm rows.
+    energy_a, energy_b : ndarray of shape (K,), (L,)
+
+    Returns
+    -------
+    float
+        In [0, 2]; 0 for the same atoms in another order.
+
+    Raises
+    ------
+    ValueError
+        If a dictionary has no energy.
+    TransportError
+        If the plan is not shown to be optimal.
+    """
+    cost = 1 - a.astype(np.float64) @ b.T.astype(np.float64)
+    return transport(energy_a, energy_b, cost).cost
+
+
+def measure_stability(
+    weights: Sequence[str | Path],
+    atoms: Sequence[str | Path],
+    folder: str | Path,
+    seed: int,
+) -> None:
+    """Measure the distance of each dictionary to the next, and write ``STABILITY_METRICS``.
+
+    Parameters
+    ----------
+    weights : sequence of path
+        ``sae.safetensors`` of SAEs that differ by seed.
+    atoms : sequence of path
+        Their per-atom tables, for the energies.
+    folder : path
+        Where ``stability.json`` and ``stability_null.json`` go: mean and standard deviation of
+        the distances, and the same with the second dictionary's energies permuted. NaN for a
+        single dictionary.
+    seed : int
+        Permutes the energies.
+
+    Raises
+    ------
+    InputError
+        If a file is broken or lacks a column.
+    """
+    rng = generator(seed, "stability")
+    learned = [_read(*paths) for paths in zip(weights, atoms, strict=True)]
+    found: dict[str, list[float]] = {name: [] for name in STABILITY_METRICS}
+    for (a, energy_a), (b, energy_b) in itertools.pairwise(learned):
+        found["stability"].append(dictionary_distance(a, energy_a, b, energy_b))
+        shuffled = rng.permutation(energy_b)
+        found["stability_null"].append(dictionary_distance(a, energy_a, b, shuffled))
+    for name, values in found.items():
+        mean = float(np.mean(values)) if values else float("nan")
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        told = {"dictionaries": len(learned)}
+        write_metric(folder, Metric(name, {"code": mean}, told, seed=seed, sd=spread))
+
+
+def _read(weights: str | Path, atoms: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        dictionary = load_file(weights)["dictionary"]
+    except (SafetensorError, KeyError, FileNotFoundError) as error:
+        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+    energy = read_parquet(atoms, columns=["energy"])["energy"].to_numpy()
+    if len(energy) != len(dictionary):
+        raise InputError(f"{atoms} is not of {weights}: {len(energy)} and {len(dictionary)} atoms")
+    return dictionary, energy
