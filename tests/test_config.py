@@ -147,7 +147,7 @@ def test_ones_own_store_takes_the_place_of_models_and_data(changed, load, tmp_pa
     assert run.measured() == ["My-store", "My-store-test"]
     assert run.datasets["My-store-test"]["path"] == paths["test_store"]
     assert run.drawn() == []
-    assert run.beta("My-store", "SAE-A") == 4e-4
+    assert run.beta("My-store", "SAE-A") == 2e-4
 
 
 @pytest.mark.parametrize("name", CONFIGS)
