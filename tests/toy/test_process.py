@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -149,3 +151,18 @@ def test_same_seed_same_bytes(tmp_path):
         write_toy(folder / "store.json", folder / "truth.safetensors", "toy", 30, SETTINGS[1], 7)
     for path in (p for p in (tmp_path / "a").rglob("*") if p.is_file()):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_the_script_draws_from_the_shell(root, tmp_path):
+    setting = "{dim: 60, k: 3, active: 4, tau_1: 0.6, tau_2: 0.4}"
+    command = [sys.executable, str(root / "scripts/toy/write_toy.py"), "--name", "toy"]
+    command += ["--store", str(tmp_path / "store.json"), "--truth", str(tmp_path / "truth")]
+    command += ["--rows", "20", "--seed", "0", "--setting"]
+    done = subprocess.run([*command, setting], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(open_store(tmp_path)) == 20
+    refused = subprocess.run(
+        [*command, setting.replace("0.6", "0.3")], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith("allowed is 0 < tau_2 < tau_1 <= 1")
