@@ -2,6 +2,7 @@
 
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.factors import INFORMED
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
@@ -63,7 +64,7 @@ WORDS = {
     "seeds": ", ".join(map(str, SEEDS)),
     "seed": str(SEED),
     "first_seed": str(SEEDS[0]),
-    "informed": "0.1",
+    "informed": str(INFORMED),
 }
 SIZES = {
     "pairs": (f"{embeddings_folder(MODELS[0])}/recall_at_1.json", "pairs"),

@@ -41,6 +41,20 @@ class Measured:
         yield self.store.text, self.codes.text
 
 
+def read_dictionary(weights: str | Path) -> np.ndarray:
+    """The atoms of a checkpoint, read without torch: ndarray of shape (K, dim), float32.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, broken or holds no dictionary.
+    """
+    try:
+        return load_file(weights)["dictionary"]
+    except (SafetensorError, KeyError, FileNotFoundError) as error:
+        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+
+
 def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> Measured:
     """Open a store, an SAE and its codes of that store.
 
@@ -50,10 +64,7 @@ def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> 
         If a file is missing or broken, or they do not belong together.
     """
     opened, read = open_store(store), open_codes(codes)
-    try:
-        dictionary = load_file(weights)["dictionary"]
-    except (SafetensorError, KeyError, FileNotFoundError) as error:
-        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+    dictionary = read_dictionary(weights)
     told = set(opened.description.get("ids", {}).values())
     if len(read) != len(opened) or (read.ids and told and read.ids not in told):
         raise InputError(f"{codes} was not made from {store}; encode again")

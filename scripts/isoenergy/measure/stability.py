@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.opened import read_dictionary
 from isoenergy.measure.transport import transport
 from isoenergy.seeds import generator
 
@@ -87,10 +86,7 @@ def measure_stability(
 
 
 def _read(weights: str | Path, atoms: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        dictionary = load_file(weights)["dictionary"]
-    except (SafetensorError, KeyError, FileNotFoundError) as error:
-        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+    dictionary = read_dictionary(weights)
     energy = read_parquet(atoms, columns=["energy"])["energy"].to_numpy()
     if len(energy) != len(dictionary):
         raise InputError(f"{atoms} is not of {weights}: {len(energy)} and {len(dictionary)} atoms")

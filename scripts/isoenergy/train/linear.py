@@ -28,7 +28,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 
 
 class LinearSAE(SAE):
-    """What SAEs with a linear encoder share; subclasses say which activations are kept."""
+    """What SAEs with a linear encoder share: the encoder, and the term for dead atoms."""
 
     def __init__(self, dim: int, n_atoms: int, l0: int, generator: torch.Generator) -> None:
         super().__init__(dim, n_atoms, l0, generator)
@@ -37,6 +37,14 @@ class LinearSAE(SAE):
         bound = 1 / math.sqrt(dim)
         for parameter in self.encoder.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
+        """Squared error, less 1e-3 times the mean pre-code of dead atoms (others count as 0)."""
+        return super().loss(x, reconstruction, codes) - DEAD_WEIGHT * _dead_mean(codes)
+
+
+class DenseSAE(LinearSAE):
+    """A linear SAE whose subclasses say, over all atoms, which activations are kept."""
 
     def forward(self, x: Tensor) -> tuple[SparseCodes, Tensor]:
         """See :class:`SAE`."""
@@ -48,10 +56,6 @@ class LinearSAE(SAE):
     def select(self, pre: Tensor) -> Tensor:
         """Dense codes from pre-codes, both of shape (rows, K)."""
 
-    def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
-        """Squared error, less 1e-3 times the mean pre-code of dead atoms (others count as 0)."""
-        return super().loss(x, reconstruction, codes) - DEAD_WEIGHT * _dead_mean(codes)
-
 
 def _dead_mean(codes: SparseCodes) -> Tensor:
     """Mean over rows and atoms of pre-codes, those of atoms active somewhere counted as 0."""
@@ -61,7 +65,7 @@ def _dead_mean(codes: SparseCodes) -> Tensor:
 
 
 @ARCHITECTURES.register("relu")
-class ReluSAE(LinearSAE):
+class ReluSAE(DenseSAE):
     """ReLU with an l1 penalty whose weight follows the density of codes (SPEC 2.2).
 
     Attributes
@@ -76,7 +80,7 @@ class ReluSAE(LinearSAE):
         self.register_buffer("sparsity_weight", torch.tensor(SPARSITY_START))
 
     def select(self, pre: Tensor) -> Tensor:
-        """See :class:`LinearSAE`."""
+        """See :class:`DenseSAE`."""
         return pre.relu()
 
     def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
@@ -120,7 +124,7 @@ def silverman(x: Tensor, width: float) -> Tensor:
 
 
 @ARCHITECTURES.register("jump_relu")
-class JumpReluSAE(LinearSAE):
+class JumpReluSAE(DenseSAE):
     """JumpReLU with a learned threshold per atom (SPEC 2.2).
 
     Attributes
@@ -134,7 +138,7 @@ class JumpReluSAE(LinearSAE):
         self.log_threshold = nn.Parameter(torch.full((n_atoms,), LOG_THRESHOLD_START))
 
     def select(self, pre: Tensor) -> Tensor:
-        """See :class:`LinearSAE`."""
+        """See :class:`DenseSAE`."""
         return _Jump.apply(pre.relu(), self.log_threshold.exp())
 
     def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
@@ -157,14 +161,9 @@ class TopKSAE(LinearSAE):
         atoms = nn.functional.embedding(indices, self.dictionary)
         return codes, codes.decode(atoms)
 
-    def select(self, pre: Tensor) -> Tensor:
-        """See :class:`LinearSAE`."""
-        values, indices = pre.relu().topk(self.l0, dim=1)
-        return torch.zeros_like(pre).scatter(1, indices, values)
-
 
 @ARCHITECTURES.register("batch_topk")
-class BatchTopKSAE(LinearSAE):
+class BatchTopKSAE(DenseSAE):
     """The l0 x rows largest positive pre-codes of a batch; a fixed threshold once trained.
 
     Attributes
@@ -179,7 +178,7 @@ class BatchTopKSAE(LinearSAE):
         self.register_buffer("threshold", torch.tensor(-1.0))
 
     def select(self, pre: Tensor) -> Tensor:
-        """See :class:`LinearSAE`; training also moves the threshold."""
+        """See :class:`DenseSAE`; training also moves the threshold."""
         activations = pre.relu()
         if self.training or self.threshold < 0:
             # Of equal activations all are kept, as in the authors' code.
