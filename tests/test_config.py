@@ -129,7 +129,7 @@ def test_factors_are_a_target_only_where_they_are_known(root, load):
     assert demo.targets["table_factors"]["needs"] == "factors"
     for name, row in demo.targets.items():
         assert demo.available(name)
-        assert paper.available(name) == (row["needs"] != "factors")
+        assert paper.available(name) == (row["needs"] != "factors"), name
     assert "table_factors" in demo.targets_of("table")
     assert "table_factors" not in paper.targets_of("table")
     names = list(demo.targets)

@@ -13,6 +13,12 @@ from isoenergy.schema import check, choose, load_schema, read_registry
 
 REGISTRIES = ("models", "datasets", "saes", "targets")
 LOCAL = "local"
+# What a target may need of a config, for messages.
+NEEDS = {
+    "pairs": "a data set",
+    "factors": "known factors, which only rendered scenes have",
+    "comparison": "a list of SAEs of its name under comparisons",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,17 @@ class Run:
         name = self.saes[sae]["alignment"]
         return None if name == "none" else name
 
+    def comparisons(self) -> dict[str, list[str]]:
+        """SAEs of every table that compares many on the first model."""
+        return {table: saes for table, saes in self.config["comparisons"].items() if saes}
+
+    def trained(self) -> list[tuple[str, str]]:
+        """Models with the SAEs trained on them; comparisons are made on the first model."""
+        pairs = [(model, sae) for model in self.config["models"] for sae in self.config["saes"]]
+        first = self.config["models"][0]
+        pairs += [(first, sae) for saes in self.comparisons().values() for sae in saes]
+        return list(dict.fromkeys(pairs))
+
     def beta(self, model: str, sae: str) -> float:
         """Weight of the alignment term of an SAE on a model."""
         told = self.saes[sae]["beta"]
@@ -90,9 +107,10 @@ class Run:
 
     def available(self, target: str) -> bool:
         """Whether the config has what a target needs."""
-        if self.targets[target]["needs"] == "factors":
+        needs = self.targets[target]["needs"]
+        if needs == "factors":
             return self.datasets[self.train]["source"] == "scenes"
-        return True
+        return needs != "comparison" or target in self.comparisons()
 
     def targets_of(self, kind: str) -> list[str]:
         """Available targets of a kind, in the order of the registry."""
@@ -204,6 +222,11 @@ def _problems(run: Run) -> Iterator[str]:
         for name in config[key]:
             if name not in table:
                 yield f"key {key} names {name}; {choose(name, list(table))} (config/{key}.tsv)"
+    for table, saes in run.comparisons().items():
+        for name in saes:
+            if name not in run.saes:
+                told = choose(name, list(run.saes))
+                yield f"key comparisons.{table} names {name}; {told} (config/saes.tsv)"
     for key in ("rows", "folders"):
         for name in config[key]:
             if name not in run.datasets:
@@ -241,14 +264,13 @@ def _unset_problems(run: Run) -> Iterator[str]:
 
 
 def _size_problems(run: Run) -> Iterator[str]:
-    for sae in run.config["saes"]:
+    for model, sae in run.trained():
         expansion, l0 = run.sae_sizes(sae)
-        for model in run.config["models"]:
-            dim = run.models[model]["dim"]
-            if dim is not None and l0 > expansion * dim:
-                yield (
-                    f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
-                    f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
-                )
+        dim = run.models[model]["dim"]
+        if dim is not None and l0 > expansion * dim:
+            yield (
+                f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
+                f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
+            )
         if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
             yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"

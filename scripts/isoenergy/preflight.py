@@ -42,9 +42,9 @@ def estimate(run: Run) -> str:
     models = [run.models[name] for name in run.config["models"]]
     width = sum(model["dim"] or 0 for model in models)
     pictures = sum(rows.values())
-    jobs = len(models) * len(run.config["seeds"]) * len(run.config["saes"])
+    jobs = len(run.config["seeds"]) * len(run.trained())
     pairs = rows.get(run.train, 0)
-    l0 = max(run.sae_sizes(sae)[1] for sae in run.config["saes"])
+    l0 = max(run.sae_sizes(sae)[1] for _, sae in run.trained())
     vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
     disk = (pictures * (PICTURE_BYTES + 2 * width * vector_bytes) + jobs * pairs * 2 * l0 * 8) / _GB
     seconds = pictures * len(models) / PICTURES_PER_SECOND

@@ -5,7 +5,7 @@ import fcntl
 import io
 import re
 
-from isoenergy.config import load_run
+from isoenergy.config import NEEDS, load_run
 from isoenergy.errors import InputError
 from isoenergy.fingerprint import fingerprint
 from isoenergy.preflight import estimate, missing
@@ -80,7 +80,7 @@ def check_targets(targets):
     for target in targets:
         if target in RUN.targets and target not in known:
             stop(
-                f"{CONFIG_FILE}: target {target} needs known factors, which only rendered scenes have; "
+                f"{CONFIG_FILE}: target {target} needs {NEEDS[RUN.targets[target]['needs']]}; "
                 f"{choose(target, known)}"
             )
         is_file = "/" in target or Path(target).exists()

@@ -7,6 +7,7 @@ from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.render.captions import fields
+from isoenergy.render.figures import FIGURES
 from isoenergy.render.tables import TABLES
 
 
@@ -80,16 +81,13 @@ def sizes_of(target):
 
 
 def saes_of(target):
-    """The SAEs that a target compares: for Table 1 those of one architecture, else all."""
-    if target != "table_01":
-        return SAES
-    first = RUN.saes[SAES[0]]["architecture"]
-    return [sae for sae in SAES if RUN.saes[sae]["architecture"] == first]
+    """The SAEs that a table compares: those of its comparison in the config, else the run's."""
+    return RUN.comparisons().get(target, SAES)
 
 
 def models_of(target):
-    """The models that a target shows: for Table 3 the first, else all."""
-    return MODELS[:1] if target == "table_03" else MODELS
+    """The models that a table shows: the first for a comparison of many SAEs, else all."""
+    return MODELS[:1] if target in RUN.comparisons() else MODELS
 
 
 def table_sources(target):
@@ -146,26 +144,23 @@ def table_inputs(wildcards):
 
 def figure_sources(target):
     """What a figure is made of: a list of panels, each its labels and its files."""
-    if target == "figure_02":
-        return [
-            {
-                "model": m,
-                "sae": s,
-                "atoms": f"{sae_folder(m, s, SEEDS[0])}/atoms.parquet",
-            }
-            for m in MODELS
-            for s in SAES[:2]  # more would not fit on a page
-        ]
-    wanted = {
-        "figure_10": ("pca.parquet", "difference_in_mean.json", "wasserstein.json"),
-        "figure_11": ("cosines.parquet", "recall_at_1.json"),
-    }[target]
+    figure = FIGURES[target]
+    if figure.OF == "embeddings":
+        panels = {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
+    else:
+        panels = {
+            (m, s): sae_folder(m, s, SEEDS[0])
+            for m in MODELS[: figure.MODELS]
+            for s in SAES[: figure.SAES]
+        }
     return [
         {
-            "model": m,
-            **{Path(name).stem: f"{embeddings_folder(m)}/{name}" for name in wanted},
+            "model": model,
+            **({"sae": sae} if sae else {}),
+            figure.TABLE: f"{folder}/{figure.TABLE}.parquet",
+            **{name: f"{folder}/{name}.json" for name in figure.METRICS},
         }
-        for m in MODELS
+        for (model, sae), folder in panels.items()
     ]
 
 
@@ -175,6 +170,11 @@ def every(pattern, **values):
         pattern,
         **({"model": MODELS, "sae": SAES, "n": SEEDS, "dataset": RUN.measured()} | values),
     )
+
+
+def every_sae(pattern, **values):
+    """A path pattern over every SAE that is trained, its seeds and data sets."""
+    return [path for m, s in RUN.trained() for path in every(pattern, model=m, sae=s, **values)]
 
 
 def embedded():
@@ -194,9 +194,11 @@ def rendered(kind, name):
 def metric_files():
     """Every metric of the run, under its first name in each folder."""
     paths = every(f"{EMBEDDING_METRICS}/pca.parquet")
-    paths += every(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
-    paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", dataset=RUN.train)
-    paths += every(f"{STABILITY_FOLDER}/{STABILITY_METRICS[0]}.json", dataset=RUN.train)
+    paths += every_sae(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
+    for saes in RUN.comparisons().values():
+        compared = {"model": MODELS[:1], "sae": saes, "dataset": RUN.train}
+        paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", **compared)
+        paths += every(f"{STABILITY_FOLDER}/{STABILITY_METRICS[0]}.json", **compared)
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])
@@ -211,8 +213,8 @@ GATHERED = {
     "data": expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
-    "saes": every(f"{SAE}/sae.safetensors"),
-    "codes": every(f"{CODES}/codes.json", dataset=RUN.train),
+    "saes": every_sae(f"{SAE}/sae.safetensors"),
+    "codes": every_sae(f"{CODES}/codes.json", dataset=RUN.train),
     "metrics": metric_files(),
     "tables": TABLE_FILES,
     "figures": FIGURE_FILES,

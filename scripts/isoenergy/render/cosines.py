@@ -13,6 +13,8 @@ from isoenergy.render.style import PALETTE, label, label_axes, number, panels, r
 if TYPE_CHECKING:
     import pandas as pd
 
+OF = "embeddings"
+MODELS, SAES = None, None
 TABLE = "cosines"
 COLUMNS = ("kind", "left", "right", "density")
 METRICS = ("recall_at_1",)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mpl_toolkits.mplot3d import Axes3D
 
+OF = "saes"
+MODELS, SAES = None, 2  # more would not fit on a page
 TABLE = "atoms"
 COORDINATES = ("along_image", "along_text", "along_bimodal")
 COLUMNS = ("energy_image", "energy_text", "energy", "modality_score", "group", *COORDINATES)

@@ -25,6 +25,11 @@ class FigureModule(Protocol):
 
     Attributes
     ----------
+    OF : str
+        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model) or
+        ``"saes"`` (a panel per model and SAE).
+    MODELS, SAES : int or None
+        At most so many models and SAEs of the run, the first ones; None shows all.
     TABLE : str
         Which entry of a source names its table.
     COLUMNS : tuple of str
@@ -33,6 +38,9 @@ class FigureModule(Protocol):
         Which entries of a source name metric files; their values become columns.
     """
 
+    OF: str
+    MODELS: int | None
+    SAES: int | None
     TABLE: str
     COLUMNS: tuple[str, ...]
     METRICS: tuple[str, ...]

@@ -23,6 +23,8 @@ from isoenergy.render.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
+OF = "embeddings"
+MODELS, SAES = None, None
 TABLE = "pca"
 COLUMNS = ("modality", "x", "y")
 METRICS = ("difference_in_mean", "wasserstein")
