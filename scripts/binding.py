@@ -12,8 +12,14 @@ import dataclasses
 import inspect
 import logging
 import os
+import re
+import select
+import signal
+import socket
 import sys
+import threading
 import traceback
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +30,8 @@ import yaml
 from isoenergy.errors import InputError
 
 LOG = logging.getLogger("isoenergy")
+# Host and process id of the workflow that started this job, set in rules/common.smk.
+RUN_VARIABLE = "ISOENERGY_RUN"
 
 
 def run(function: Callable[..., None], job: Any = None) -> None:
@@ -43,23 +51,51 @@ def run(function: Callable[..., None], job: Any = None) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     LOG.setLevel(logging.INFO)
+    reporter = LOG
     try:
         if job is None:
             arguments = parse_arguments(function, sys.argv[1:])
         else:
             if job.log:
                 Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
-                LOG.addHandler(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
+                handler = logging.FileHandler(job.log[0], mode="w", encoding="utf-8")
+                LOG.addHandler(handler)
+                # Snakemake shows the log of a job that failed: once is enough.
+                reporter = logging.Logger("isoenergy.failure")
+                reporter.addHandler(handler)
+            end_with_the_run()
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
         function(**convert(function, arguments))
     except InputError as error:
-        LOG.error("%s", error)
+        reporter.error("%s", error)
         raise SystemExit(1) from None
     except Exception:
-        LOG.error("%s", traceback.format_exc())
+        reporter.error("%s", traceback.format_exc())
         raise SystemExit(1) from None
+
+
+def end_with_the_run() -> None:
+    """End this process as soon as the local run that started it is gone, killed for example.
+
+    Else a run started again would find the jobs of the first one still at work. A job on another
+    machine of a cluster is left to its queue.
+    """
+    host, _, process = os.environ.get(RUN_VARIABLE, "").rpartition(":")
+    if host != socket.gethostname() or not hasattr(os, "pidfd_open"):
+        return
+
+    def watch() -> None:
+        try:
+            run = os.pidfd_open(int(process))
+        except ProcessLookupError:
+            pass
+        else:
+            select.select([run], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def job_arguments(job: Any) -> dict[str, Any]:
@@ -72,35 +108,59 @@ def job_arguments(job: Any) -> dict[str, Any]:
 
 
 def convert(function: Callable[..., None], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn mappings into the dataclasses that the function's annotations ask for.
+    """Turn arguments into the numbers and dataclasses that the function's annotations ask for.
 
     Raises
     ------
     InputError
-        If a mapping lacks a field or has one too many.
+        If a number is none, or a mapping lacks a field or has one too many.
     """
     hints = typing.get_type_hints(function)
-    converted = dict(arguments)
-    for name, value in arguments.items():
-        kind = hints.get(name)
-        if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-            fields = [field.name for field in dataclasses.fields(kind)]
-            try:
-                converted[name] = kind(**value)
-            except TypeError:
-                raise InputError(
-                    f"{name} is {dict(value)}; it takes the keys {', '.join(fields)}"
-                ) from None
-    return converted
+    return {name: _converted(name, value, hints.get(name)) for name, value in arguments.items()}
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    if dataclasses.is_dataclass(kind) and not isinstance(value, kind):
+        fields = [field.name for field in dataclasses.fields(kind)]
+        told = f"it takes the keys {', '.join(fields)}"
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name} is {value!r}; {told}")
+        hints = typing.get_type_hints(kind)
+        values = {key: _converted(f"{name}.{key}", v, hints.get(key)) for key, v in value.items()}
+        try:
+            return kind(**values)
+        except TypeError:
+            raise InputError(f"{name} is {dict(value)}; {told}") from None
+    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in allowed:
+        return None
+    numbers = [number for number in (int, float) if number in allowed]
+    if len(numbers) == 1 and str not in allowed:
+        return _number(name, value, numbers[0])
+    return value
+
+
+def _number(name: str, value: Any, kind: type) -> int | float:
+    """A number, also where YAML reads one such as 1e-3 as text."""
+    try:
+        found = float(value)
+        if isinstance(value, bool) or (kind is int and not found.is_integer()):
+            raise ValueError
+    except (TypeError, ValueError):
+        wanted = "a whole number" if kind is int else "a number"
+        raise InputError(f"{name} is {value!r}; {wanted} is needed") from None
+    return kind(value) if isinstance(value, int | float) else kind(found)
 
 
 def parse_arguments(function: Callable[..., None], words: list[str]) -> dict[str, Any]:
     """Read a function's arguments from the command line; values that are no paths are YAML."""
     told = inspect.getdoc(function) or ""
     parser = argparse.ArgumentParser(
-        description=told, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=re.split(r"\n(?:Parameters|Returns|Raises)\n-+\n", told)[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     hints = typing.get_type_hints(function)
+    described = describe_parameters(told)
     for name, parameter in inspect.signature(function).parameters.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -109,5 +169,27 @@ def parse_arguments(function: Callable[..., None], words: list[str]) -> dict[str
             default=argparse.SUPPRESS,
             type=str if hints.get(name) in (str, str | Path, Path) else yaml.safe_load,
             metavar=name.upper(),
+            help=_help(described.get(name, ""), hints.get(name)),
         )
     return vars(parser.parse_args(words))
+
+
+def describe_parameters(docstring: str) -> dict[str, str]:
+    """What a numpy-style docstring says of each parameter, on one line each."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w+\n-+$|\Z)", docstring, re.M | re.S)
+    described: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines() if section else ():
+        if line and not line.startswith(" "):
+            names = re.split(r", ", line.partition(" : ")[0])
+            described |= {name: line.partition(" : ")[2] + "." for name in names}
+        elif line.strip():
+            described |= {name: f"{described[name]} {line.strip()}" for name in names}
+    return described
+
+
+def _help(described: str, kind: Any) -> str:
+    if dataclasses.is_dataclass(kind):
+        fields = ", ".join(f"{field.name}: ..." for field in dataclasses.fields(kind))
+        described += f" As YAML: {{{fields}}}"
+    return described.replace("%", "%%")

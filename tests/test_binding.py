@@ -1,3 +1,7 @@
+import os
+import signal
+import socket
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +58,68 @@ def test_the_command_line_takes_the_same_arguments(tmp_path, monkeypatch):
 def test_a_setting_too_many_is_refused():
     with pytest.raises(InputError, match="it takes the keys size, name"):
         binding.convert(_work, {"settings": {"size": 1, "name": "x", "colour": 2}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (3, "settings is 3; it takes the keys size, name"),
+        ({"size": "many", "name": "x"}, "settings.size is 'many'; a whole number is needed"),
+        ({"size": 1.5, "name": "x"}, "settings.size is 1.5; a whole number is needed"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused(settings, told):
+    with pytest.raises(InputError, match=told):
+        binding.convert(_work, {"settings": settings})
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number():
+    def work(rate: float, rows: int | None = None) -> None: ...
+
+    assert binding.convert(work, {"rate": "1e-3", "rows": None}) == {"rate": 1e-3, "rows": None}
+
+
+def test_help_says_what_the_docstring_says(monkeypatch, capsys):
+    def work(rate: float, settings: Settings) -> None:
+        """Do it.
+
+        Parameters
+        ----------
+        rate : float
+            How fast,
+            100 % at most.
+        settings : Settings
+
+        Raises
+        ------
+        InputError
+            Never.
+        """
+
+    with pytest.raises(SystemExit):
+        binding.parse_arguments(work, ["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "float. How fast, 100 % at most." in told
+    assert "As YAML: {size: ..., name: ...}" in told
+    assert "Never" not in told
+
+
+def test_a_job_ends_with_the_run_that_started_it(tmp_path):
+    run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = "import binding, time; binding.end_with_the_run(); print(1, flush=True); time.sleep(60)"
+    environment = {
+        **os.environ,
+        binding.RUN_VARIABLE: f"{socket.gethostname()}:{run.pid}",
+        "PYTHONPATH": str(Path(binding.__file__).parent),
+    }
+    job = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert job.stdout.readline() == "1\n"
+    assert job.poll() is None
+    run.kill()
+    run.wait()
+    assert job.wait(timeout=20) == -signal.SIGKILL
 
 
 def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import re
+import socket
 
 from isoenergy.config import NEEDS, load_run
 from isoenergy.errors import InputError
@@ -27,6 +28,8 @@ def read_command_line():
 
     with contextlib.redirect_stderr(io.StringIO()):  # it says again which profile it uses
         arguments = parse_args(sys.argv[1:])[1]
+    if arguments.mode == ExecMode.REMOTE:
+        os.environ.pop("ISOENERGY_RUN", None)  # a job of a cluster does not end with who sent it
     return arguments if arguments.mode == ExecMode.DEFAULT else None
 
 
@@ -106,9 +109,23 @@ def check_machine():
         )
 
 
+def tell_results():
+    """Say where the tables, figures and the page asked for are."""
+    if COMMAND_LINE is None or COMMAND_LINE.dryrun:
+        return
+    for target in COMMAND_LINE.targets or ["all"]:
+        kind = RUN.targets[target]["kind"] if target in RUN.targets else None
+        if kind in ("table", "figure"):
+            print(f"{target}  {RESULTS}/{kind}s/{target}.{'md' if kind == 'table' else 'png'}")
+        elif target in ("report", "all"):
+            print(f"report  {RESULTS}/report.html")
+
+
 def hold_results():
     """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
     Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    # Jobs on this machine end with this process, however it ends.
+    os.environ["ISOENERGY_RUN"] = f"{socket.gethostname()}:{os.getpid()}"
     handle = open(Path(RESULTS, ".lock"), "w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
