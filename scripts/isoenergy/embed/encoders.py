@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -85,6 +86,15 @@ def load_encoder(spec: EncoderSpec) -> DualEncoder:
     return ENCODERS[spec.family](spec)
 
 
+def quiet_transformers() -> ModuleType:
+    """The library ``transformers``, kept from writing its own notes and bars between ours."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
 class TransformersEncoder(DualEncoder):
     """A ``transformers`` dual encoder; subclasses name the classes, which pins the pixels.
 
@@ -97,10 +107,7 @@ class TransformersEncoder(DualEncoder):
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__(spec)
-        import transformers
-
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        transformers = quiet_transformers()
         where = {"revision": spec.revision} if spec.revision else {}
         try:
             self.model, told = getattr(transformers, self.model_class).from_pretrained(

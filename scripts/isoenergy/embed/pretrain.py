@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from isoenergy.data.pairs import read_pairs
 from isoenergy.data.shards import decode_picture, read_pictures
+from isoenergy.embed.encoders import quiet_transformers
 from isoenergy.errors import InputError
 from isoenergy.files import hash_strings, replacing_folder, write_parquet
 from isoenergy.progress import Progress
@@ -99,8 +100,7 @@ def build_model(
     family: str, vocabulary: int, side: int, dim: int, text_length: int, seed: int
 ) -> nn.Module:
     """An untrained ``CLIPModel`` or ``SiglipModel`` for square pictures of ``side`` pixels."""
-    import transformers
-
+    transformers = quiet_transformers()
     plan = PLANS[family]
     size = {
         "hidden_size": plan.width,

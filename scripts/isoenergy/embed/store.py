@@ -322,7 +322,13 @@ def write_store(
     write_json(folder / "store.json", content)
 
 
-def adopt_store(path: str | Path, description_path: str | Path, name: str, normalise: bool) -> None:
+def adopt_store(
+    path: str | Path,
+    description_path: str | Path,
+    name: str,
+    normalise: bool,
+    beside: str | Path | None = None,
+) -> None:
     """Take a store made elsewhere into the results, by reference and after a full check.
 
     Parameters
@@ -335,11 +341,13 @@ def adopt_store(path: str | Path, description_path: str | Path, name: str, norma
         Name of the data set in tables.
     normalise : bool
         Scale rows to unit norm whenever they are read.
+    beside : path, optional
+        Another such folder, by the same encoder: rows must be as wide as its.
 
     Raises
     ------
     InputError
-        As :func:`open_store`.
+        As :func:`open_store`, or if the two are not of one width.
     """
     path = Path(path).resolve()
     rows = {key: _open_rows(path, ARRAYS[key], normalise) for key in ("image", "text")}
@@ -347,6 +355,13 @@ def adopt_store(path: str | Path, description_path: str | Path, name: str, norma
     for key, values in rows.items():
         _check_values(str(path / ARRAYS[key]), values)
     n, dim = rows["image"].shape
+    if beside is not None:
+        other = _open_rows(Path(beside), ARRAYS["image"], normalise).shape[1]
+        if other != dim:
+            raise InputError(
+                f"{path} has rows of {dim} and {beside} rows of {other}; both must be embeddings "
+                "by one encoder"
+            )
     ids = _check_ids(path, n, {})
     write_json(
         description_path,
