@@ -14,7 +14,7 @@ help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: env  ## Run everything on rendered scenes, on two CPU cores, and print the headline numbers
-	@$(BIN)/snakemake --configfile config/demo.yaml --quiet host reason rules
+	@$(BIN)/snakemake --configfile config/demo.yaml
 	@$(BIN)/python scripts/report/print_headlines.py --results results/demo
 
 test: env  ## Check format and style, run every test

@@ -12,7 +12,7 @@ from isoenergy.render.grid import (
     escape_latex,
     escape_markdown,
     format_number,
-    latex_heading,
+    latex_words,
     write_latex,
     write_markdown,
 )
@@ -146,8 +146,10 @@ def test_markup_in_names_and_captions_is_escaped():
 
 
 def test_headings_of_one_letter_and_a_word_become_subscripts():
-    assert latex_heading("δ_r") == r"$\delta_{\mathrm{r}}$"
-    assert latex_heading("DiM, all atoms") == "DiM, all atoms"
+    assert latex_words("δ_r") == r"$\delta_{\mathrm{r}}$"
+    assert latex_words("DiM, all atoms") == "DiM, all atoms"
+    assert latex_words("10 % of ℓ0, p_acc") == (r"10 \% of $\ell_{\mathrm{0}}$, $p_{\mathrm{acc}}$")
+    assert latex_words("a_file_name") == r"a\_file\_name"
 
 
 def test_an_upright_table_has_a_row_per_metric_and_a_column_per_sae():

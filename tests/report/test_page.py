@@ -54,7 +54,12 @@ def test_tables_and_pictures_are_inside_the_page(results):
     assert "0.5000 ± 0.1000" in page
     assert "∞" in page
     assert '<td class="name">NA</td>' in page
-    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+    assert re.findall(r'src="(?!data:)', page) == []
+    links = re.findall(r'href="((?!data:|#)[^"]*)"', page)
+    # What lies beside the page is offered, no other host.
+    assert links == [f"tables/table_01.{form}" for form in ("csv", "md", "tex")] + [
+        f"figures/figure_02.{form}" for form in ("pdf", "png")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def embeddings_folder(model, dataset=RUN.train):
     return EMBEDDING_METRICS.format(model=model, dataset=dataset)
 
 
+def spread(seeds):
+    """What a caption says of the numbers' spread."""
+    told = ", ".join(map(str, seeds))
+    return f"mean ± standard deviation over seeds {told}" if len(seeds) > 1 else f"seed {told}"
+
+
 def told(rows, names):
     """Names with what they stand for, for captions."""
     titles = {name: rows[name]["title"] for name in names}
@@ -62,7 +68,8 @@ WORDS = {
     "protocol": "code (the authors' code, as in the paper's tables)",
     "expansion": str(RUN.config["sae"]["expansion"]),
     "l0": str(RUN.config["sae"]["l0"]),
-    "seeds": ", ".join(map(str, SEEDS)),
+    "spread": spread(SEEDS),
+    "tau": str(RUN.config["measure"]["tau"]),
     "seed": str(SEED),
     "first_seed": str(SEEDS[0]),
     "informed": str(INFORMED),

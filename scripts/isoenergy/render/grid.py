@@ -30,6 +30,8 @@ _LATEX = {
     "ℓ": r"$\ell$",
     "β": r"$\beta$",
 }
+# More columns than this do not fit the width of a page.
+_WIDE = 7
 _MARKDOWN = ("\\", "|", "*", "_", "`", "<", ">", "[", "]")
 
 
@@ -79,13 +81,17 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
-def latex_heading(label: str) -> str:
-    """A heading as LaTeX; ``p_acc`` becomes a subscript."""
-    match = re.fullmatch(r"(\w)_(\w+)", label)
-    if match is None:
-        return escape_latex(label)
-    letter = escape_latex(match[1]).strip("$")
-    return f"${letter}_{{\\mathrm{{{match[2]}}}}}$"
+def latex_words(text: str) -> str:
+    """Words of ours as LaTeX: escaped, with the subscripts of symbols such as p_acc and ℓ0 set."""
+    # Every second part is a symbol.
+    parts = re.split(r"\b(\w_[a-z]+|ℓ0)\b", text)
+    return "".join(_symbol(part) if i % 2 else escape_latex(part) for i, part in enumerate(parts))
+
+
+def _symbol(text: str) -> str:
+    letter, below = text[0], text[1:].removeprefix("_")
+    letter = escape_latex(letter).strip("$")
+    return f"${letter}_{{\\mathrm{{{below}}}}}$"
 
 
 def write_markdown(grid: Grid, caption: str) -> str:
@@ -102,14 +108,16 @@ def write_markdown(grid: Grid, caption: str) -> str:
 
 
 def write_latex(grid: Grid, caption: str, label: str) -> str:
-    """The grid as a LaTeX table (package booktabs)."""
+    """The grid as a LaTeX table (package booktabs; a wide one is shrunk by graphicx)."""
     columns = "l" * grid.names + "r" * (len(grid.header) - grid.names)
+    wide = len(grid.header) > _WIDE
     lines = [
         r"\begin{table}",
         r"\centering",
+        *([r"\resizebox{\linewidth}{!}{%"] if wide else []),
         f"\\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(map(latex_heading, grid.header)) + r" \\",
+        " & ".join(map(latex_words, grid.header)) + r" \\",
         r"\midrule",
     ]
     for row in grid.rows:
@@ -120,8 +128,8 @@ def write_latex(grid: Grid, caption: str, label: str) -> str:
         lines.append(" & ".join(texts) + r" \\")
     lines += [
         r"\bottomrule",
-        r"\end{tabular}",
-        f"\\caption{{{escape_latex(caption)}}}",
+        r"\end{tabular}" + "}" * wide,
+        f"\\caption{{{latex_words(caption)}}}",
         f"\\label{{{label}}}",
         r"\end{table}",
     ]

@@ -21,6 +21,7 @@ from isoenergy.render.tables import TABLES, lay_out
 from isoenergy.render.tidy import COLUMNS
 
 TEMPLATE = "page.html"
+FORMS = {"table": ("csv", "md", "tex"), "figure": ("pdf", "png")}
 # Packages that decide numbers or pictures; their versions stand at the foot of the page.
 PACKAGES = (
     "matplotlib",
@@ -127,6 +128,8 @@ def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:
     part = dict(target) | {
         "heading": heading_of(name, target["title"]),
         "caption": _read(folder / f"{name}.txt").strip(),
+        # Beside the page; they are absent where it was sent alone.
+        "files": {suffix: f"{kind}s/{name}.{suffix}" for suffix in FORMS[kind]},
     }
     if kind == "table":
         return part | {"grid": read_grid(folder / f"{name}.csv", name)}
