@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from isoenergy.data.pairs import NEEDED, OK, write_pairs
-from isoenergy.data.shards import MAX_PIXELS, PICTURE_SUFFIXES, write_shard
+from isoenergy.data.shards import MAX_PIXELS, PICTURE_SUFFIXES, SHARD_ROWS, write_shard
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, read_parquet, replacing_folder, write_json
 from isoenergy.progress import Progress
@@ -20,7 +20,6 @@ from isoenergy.seeds import generator
 if TYPE_CHECKING:
     import pandas as pd
 
-SHARD_ROWS = 2000
 MAX_BYTES = 64 * 2**20
 TABLES = ("pairs.parquet", "pairs.csv")
 

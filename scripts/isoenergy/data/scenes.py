@@ -13,7 +13,7 @@ from isoenergy.data.captions import TEMPLATES, captions, draw_mentions, relative
 from isoenergy.data.draw import draw_scenes
 from isoenergy.data.factors import BY_NAME, FACTORS, PICTURE, SHARED, TEXT, draw_factors
 from isoenergy.data.pairs import FACTOR_PREFIX, OK, write_pairs
-from isoenergy.data.shards import encode_png, write_shard
+from isoenergy.data.shards import SHARD_ROWS, encode_png, write_shard
 from isoenergy.files import replacing_folder, write_json
 from isoenergy.progress import Progress
 from isoenergy.seeds import generator
@@ -21,7 +21,6 @@ from isoenergy.seeds import generator
 if TYPE_CHECKING:
     import pandas as pd
 
-SHARD_ROWS = 2000
 CLASS_FACTORS = ("colour", "shape")
 MAX_CHANGES = 2
 

@@ -16,6 +16,8 @@ from isoenergy.files import replacing
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # A picture of more pixels is refused before it is decoded (decompression bombs).
 MAX_PIXELS = 64_000_000
+# Pictures per shard.
+SHARD_ROWS = 2000
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
