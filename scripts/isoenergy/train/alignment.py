@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from isoenergy.registry import Registry
@@ -30,8 +29,8 @@ def pair_cosines(
     ``codes.merge_repeats``). Norms are floored at 1e-8, as in torch's ``cosine_similarity``.
     """
     if indices_a.shape[1] * indices_b.shape[1] <= n_atoms:
-        same = (indices_a.unsqueeze(2) == indices_b.unsqueeze(1)).to(values_a.dtype)
-        dot = torch.einsum("rs,rst,rt->r", values_a, same, values_b)
+        same = indices_a.unsqueeze(2) == indices_b.unsqueeze(1)
+        dot = ((same * values_b.unsqueeze(1)).sum(2) * values_a).sum(1)
     else:  # with many slots one dense side costs less than every pair of slots
         dense = values_a.new_zeros(len(values_a), n_atoms).scatter_add(1, indices_a, values_a)
         dot = (dense.gather(1, indices_b) * values_b).sum(1)

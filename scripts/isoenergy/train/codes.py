@@ -70,4 +70,4 @@ def merge_repeats(values: Tensor, indices: Tensor) -> Tensor:
     """
     same = indices.unsqueeze(2) == indices.unsqueeze(1)
     first = ~same.tril(-1).any(dim=2, keepdim=True)
-    return torch.einsum("rst,rt->rs", (same & first).to(values.dtype), values)
+    return ((same & first) * values.unsqueeze(1)).sum(2)

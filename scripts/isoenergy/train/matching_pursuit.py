@@ -10,8 +10,13 @@ gradient, without keeping any rows x K array for the backward pass.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.linalg import solve_triangular
+from torch.nn.functional import embedding
 
 from isoenergy.train.codes import SparseCodes, merge_repeats
 from isoenergy.train.sae import ARCHITECTURES, SAE
@@ -43,11 +48,13 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
     correlations = x @ dictionary.T
     if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
         gram = dictionary @ dictionary.T
+        change = torch.empty_like(correlations)
         for step in range(l0):
             value, atom = correlations.max(dim=1)
             chosen[:, step] = atom
             if step + 1 < l0:
-                correlations.addcmul_(gram[atom], value.unsqueeze(1), value=-1)
+                torch.index_select(gram, 0, atom, out=change)
+                correlations.addcmul_(change, value.unsqueeze(1), value=-1)
         return chosen
     residual = x.clone()
     for step in range(l0):
@@ -57,6 +64,50 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
             residual.addcmul_(dictionary[atom], value.unsqueeze(1), value=-1)
             torch.mm(residual, dictionary.T, out=correlations)
     return chosen
+
+
+class _Pursuit(torch.autograd.Function):
+    """Coefficients and reconstruction of given atoms, with the gradient of the unrolled pursuit.
+
+    With g the gradient of the reconstruction and w the solution of T^T w = dL/dv + A g, the
+    gradient of the atom of step j is w_j (residual before step j) + v_j (g - sum_{m>j} w_m A_m),
+    and that of x is A^T w: elementwise passes over the chosen atoms, no product of small matrices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dictionary: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+        atoms = embedding(indices, dictionary)
+        overlaps = atoms @ atoms.transpose(1, 2)
+        targets = (atoms * x.unsqueeze(1)).sum(2)
+        # The diagonal is taken as 1, as in the unrolled pursuit, which never divides.
+        values = solve_triangular(
+            overlaps, targets.unsqueeze(2), upper=False, unitriangular=True
+        ).squeeze(2)
+        reconstruction = (atoms * values.unsqueeze(2)).sum(1)
+        ctx.save_for_backward(x, dictionary, indices, overlaps, values)
+        return values, reconstruction
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, from_values: Tensor, from_reconstruction: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        x, dictionary, indices, overlaps, values = ctx.saved_tensors
+        atoms = embedding(indices, dictionary)
+        target = from_values + (atoms * from_reconstruction.unsqueeze(1)).sum(2)
+        weights = solve_triangular(
+            overlaps, target.unsqueeze(2), upper=True, unitriangular=True
+        ).squeeze(2)
+        explained = (atoms * values.unsqueeze(2)).cumsum(1)
+        carried = (atoms * weights.unsqueeze(2)).cumsum(1)
+        from_x = carried[:, -1].clone()
+        # The sums without the step's own atom: before it, and after it.
+        before = torch.addcmul(x.unsqueeze(1) - explained, atoms, values.unsqueeze(2))
+        after = (from_reconstruction - from_x).unsqueeze(1) + carried
+        gradients = before.mul_(weights.unsqueeze(2)).addcmul_(after, values.unsqueeze(2))
+        from_dictionary = torch.zeros_like(dictionary)
+        from_dictionary.index_add_(0, indices.flatten(), gradients.flatten(0, 1))
+        return from_x, from_dictionary, None
 
 
 def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]:
@@ -77,14 +128,7 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
         Equal to ``codes.dense() @ dictionary``.
     """
     indices = choose_atoms(x, dictionary, l0)
-    atoms = torch.nn.functional.embedding(indices, dictionary)
-    overlaps = atoms @ atoms.transpose(1, 2)
-    targets = torch.einsum("rsd,rd->rs", atoms, x)
-    # unitriangular: the diagonal is taken as 1, as in the unrolled pursuit, which never divides.
-    values = torch.linalg.solve_triangular(
-        overlaps, targets.unsqueeze(2), upper=False, unitriangular=True
-    ).squeeze(2)
-    reconstruction = torch.einsum("rs,rsd->rd", values, atoms)
+    values, reconstruction = _Pursuit.apply(x, dictionary, indices)
     return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
 
 
