@@ -105,8 +105,8 @@ def read_grid(path: Path, name: str) -> Grid:
 
 
 def subscripts(label: str) -> Markup:
-    """A heading such as ``p_acc`` as HTML with a subscript, everything else escaped."""
-    return Markup(re.sub(r"(?<=\w)_(\w+)", r"<sub>\1</sub>", str(escape(label))))
+    """Words with symbols such as ``p_acc`` as HTML with subscripts, everything else escaped."""
+    return Markup(re.sub(r"\b(\w)_([a-z]+)\b", r"\1<sub>\2</sub>", str(escape(label))))
 
 
 def heading_of(target: str, title: str) -> str:
