@@ -1,23 +1,22 @@
 """Every SAE against `overcomplete` 0.3.0, the library that the authors trained with.
 
-Both get the same weights; codes, reconstructions and gradients are compared in float64. What differs
-by design, and is arranged here rather than allowed for by a looser comparison:
+Both get the same weights; codes, reconstructions and gradients are compared in float64. What
+differs by design is arranged here, not allowed for by a looser comparison:
 
-- Theirs divides an atom by norm + 1e-8 at every look at the dictionary, ours by max(norm, 1e-8) once
-  before the forward pass: atoms agree to 1e-8, relatively, and so does all that follows from them.
+- Theirs divides an atom by norm + 1e-8 at every look at the dictionary, ours by max(norm, 1e-8)
+  once before the forward pass: atoms, and all that follows from them, agree to 1e-8 of their size.
 - Theirs takes the kernel of JumpReLU's threshold in float32 even for float64 weights: gradients of
-  thresholds agree to 1e-6.
-- Theirs counts BatchTopK's budget over the batch (top_k), ours per row (l0), and theirs starts the
-  mean threshold at the first batch's value, as ours does, but keeps it as an attribute that is not
-  saved; ours is a buffer. Before any training theirs refuses to evaluate, ours takes each batch's own.
-- Theirs zeroes codes below JumpReLU's threshold by assignment, ours by a product.
-- Theirs scales mean absolute codes (l1) over rows alone, ours over rows and atoms, and theirs divides
-  the term for dead atoms by their number, ours by rows x atoms: SPEC 2.2 has the authors' own losses,
-  which are not those of the library. Only the squared error is the same, and is compared.
-- Their OMP works in float32 alone, has no gradient, and keeps coefficients from being negative by projected gradient steps;
-  ours solves least squares. They agree where no coefficient is pushed below 0, after enough steps.
-- Their MP accumulates a repeated atom and takes the signed maximum, as ours does (Algorithm 1 of the
-  paper, which overwrites and takes absolute values, is followed by neither).
+  thresholds agree to 1e-6 of the largest.
+- Theirs counts BatchTopK's budget per batch (top_k), ours per row (l0). Both start the mean
+  threshold at the first batch's; theirs is an attribute that is not saved, ours a buffer. Before
+  any training theirs refuses to evaluate, ours takes each batch's own threshold.
+- The library's l1 penalty is a sum over the batch and its term for dead atoms a mean over those
+  atoms; ours are the authors' own, means over rows and atoms (SPEC 2.2). Only the squared error is
+  the same, and is compared.
+- Their OMP works in float32 alone, has no gradient, and keeps coefficients from being negative by
+  projected gradient steps; ours solves least squares. They agree where none is pushed below 0.
+- MP accumulates a repeated atom and takes the signed maximum in both; the paper's Algorithm 1, which
+  overwrites and takes absolute values, is followed by neither.
 - Matryoshka has no counterpart in the library.
 """
 

@@ -55,7 +55,7 @@ class DenseSAE(LinearSAE):
         return SparseCodes.of(dense, pre, self.reached(pre)), dense @ self.dictionary
 
     def reached(self, pre: Tensor) -> Tensor | None:
-        """Codes of 0 that a loss of codes can still move, bool (rows, K); None if there are none."""
+        """Zero codes that a loss of codes still moves, bool of shape (rows, K); None for none."""
         del pre
 
     @abstractmethod
