@@ -15,8 +15,8 @@ differs by design is arranged here, not allowed for by a looser comparison:
   the same, and is compared.
 - Their OMP works in float32 alone, has no gradient, and keeps coefficients from being negative by
   projected gradient steps; ours solves least squares. They agree where none is pushed below 0.
-- MP accumulates a repeated atom and takes the signed maximum in both; the paper's Algorithm 1, which
-  overwrites and takes absolute values, is followed by neither.
+- MP accumulates a repeated atom and takes the signed maximum in both; the paper's Algorithm 1,
+  which overwrites and takes absolute values, is followed by neither.
 - Matryoshka has no counterpart in the library.
 """
 
