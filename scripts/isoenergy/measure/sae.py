@@ -27,10 +27,11 @@ from isoenergy.measure.factors import (
     followed_shares,
     group_coefficients,
 )
-from isoenergy.measure.gap import difference_in_mean
+from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
+from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
     probe_accuracies,
@@ -58,6 +59,8 @@ SAE_METRICS = (
     "delta_r_at_1",
     *(f"recall_at_1_{form}" for form in FORMS),
     *(f"difference_in_mean_{form}" for form in FORMS),
+    *(f"rmg_{form}" for form in FORMS),
+    *(f"ood_score_{form}" for form in FORMS),
 )
 FACTOR_METRICS = (
     *(f"coefficient_{kind}_{group}" for group in GROUPS for kind in KINDS),
@@ -76,7 +79,7 @@ class SaeSettings:
     probe : int
         Images, and texts, drawn for p_acc.
     gap : int
-        Images, and texts, drawn for DiM.
+        Images, and texts, drawn for DiM and the OOD score; pairs for RMG.
     """
 
     tau: float
@@ -198,6 +201,7 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     kept = measured.energies.groups(settings.tau) == "bimodal"
     rng = generator(seed, "gap")
     image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
+    pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     recall = {}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
@@ -209,6 +213,10 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
         yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
+        relative = {"paper": relative_modality_gap(image[pairs], text[pairs])}
+        yield Metric(f"rmg_{form}", relative, {"pairs": len(pairs)}, protocol="paper", seed=seed)
+        scores = ood_scores(image[image_rows], text[text_rows])
+        yield Metric(f"ood_score_{form}", scores, size, seed=seed)
     lost = recall["reconstruction"] - recall["masked"]
     yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
 
