@@ -93,7 +93,7 @@ def test_separability_is_the_score_of_a_probe_trained_on_one_half():
     class InOrder:
         permutation = staticmethod(np.arange)
 
-    image, text = rng(1).standard_normal((2, 80, 4)) + [[[0.6, 0, 0, 0]], [[0, 0.3, 0, 0]]]
+    image, text = rng(1).standard_normal((2, 80, 4)) + 0.5 * np.eye(2, 4)[:, None]
     probe = LogisticRegression(C=1.0, max_iter=1000)
     probe.fit(np.concatenate([image[:40], text[:40]]), [1] * 40 + [0] * 40)
     expected = probe.score(np.concatenate([image[40:], text[40:]]), [1] * 40 + [0] * 40)

@@ -67,11 +67,20 @@ class AtomEnergies:
         group[score < 0] = "dead"
         return group.astype(str)
 
+    @property
+    def transportable(self) -> bool:
+        """Whether live atoms have energy in both modalities, so that one can go to the other."""
+        return bool(self.image[self.live].any() and self.text[self.live].any())
+
+    def share(self, atoms: np.ndarray) -> float:
+        """Share of the total energy in some atoms, a mask of shape (K,); NaN without energy."""
+        total = self.both.sum()
+        return float(self.both[atoms].sum() / total) if total > 0 else float("nan")
+
     def shares(self, threshold: float) -> dict[str, float]:
         """Share of the total energy in each group; sums to 1 over live energy."""
-        group, energy = self.groups(threshold), self.both
-        total = energy.sum()
-        return {name: float(energy[group == name].sum() / total) for name in GROUPS}
+        group = self.groups(threshold)
+        return {name: self.share(group == name) for name in GROUPS}
 
 
 def atom_energies(image: csr_matrix, text: csr_matrix) -> AtomEnergies:

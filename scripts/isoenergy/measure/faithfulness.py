@@ -76,7 +76,8 @@ def faithfulness_scores(
     -------
     dict of str to float
         ``insertion`` (at most (K - 1) / (K + 1)) and ``deletion``. Rows whose reconstruction is
-        as far from x as 0 is are left out; NaN if that is all of them.
+        as far from x as 0 is, as all are that have no code, are left out; NaN if that is all of
+        them.
     """
     sums = {"insertion": np.zeros(n_steps), "deletion": np.zeros(n_steps)}
     counted = 0

@@ -150,13 +150,11 @@ def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
 def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    total = energies.both.sum()
-    yield Metric("energy", {"code": float(total)}, n)
+    yield Metric("energy", {"code": float(energies.both.sum())}, n)
     for group, share in energies.shares(settings.tau).items():
         yield Metric(f"energy_share_{group}", {"code": share}, n)
     always = energies.frequency > DEGENERATE_FREQUENCY
-    share = float(energies.both[always].sum() / total)
-    yield Metric("energy_share_degenerate", {"code": share}, n)
+    yield Metric("energy_share_degenerate", {"code": energies.share(always)}, n)
     yield Metric("atoms_live", {"code": float(energies.live.sum())}, n)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
@@ -188,6 +186,11 @@ def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metri
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
+    if not energies.transportable:
+        note = "a modality has no live atom"
+        yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
+        yield Metric("transport_cost", {"code": float("nan")}, n, note=note)
+        return
     solved = transport_atoms(energies, cosines)
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
