@@ -25,7 +25,7 @@ class AtomEnergies:
     frequency : ndarray, float64, in [0, 1]
         Share of the 2n codes in which the atom is not zero.
     live : ndarray, bool
-        Mean activation over both modalities of at least 1e-9.
+        Mean activation over both modalities, without its sign, of at least 1e-9.
     """
 
     image: np.ndarray
@@ -94,7 +94,7 @@ def atom_energies(image: csr_matrix, text: csr_matrix) -> AtomEnergies:
     n, n_atoms = image.shape
 
     def moment(codes: csr_matrix, power: int) -> np.ndarray:
-        weights = np.asarray(codes.data, dtype=np.float64) ** power
+        weights = np.abs(np.asarray(codes.data, dtype=np.float64)) ** power
         return np.bincount(codes.indices, weights=weights, minlength=n_atoms) / n
 
     counts = sum(np.bincount(codes.indices, minlength=n_atoms) for codes in (image, text))
