@@ -58,8 +58,10 @@ def neighbour_distances(
         if within:
             rows = np.arange(len(found))
             found[rows, start + rows] = np.inf
-        found.partition(sorted(set(places)), axis=1)
-        distances[start : start + block, possible] = found[:, places]
+        # One pivot and a sort of what lies before it: several pivots take five times as long.
+        found.partition(max(places), axis=1)
+        nearest = np.sort(found[:, : max(places) + 1], axis=1)
+        distances[start : start + block, possible] = nearest[:, places]
     return np.clip(np.round(distances, _DECIMALS), 0.0, None)
 
 
