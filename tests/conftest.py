@@ -1,8 +1,11 @@
 """What every test needs: the library on the path, one thread, no network, small encoders."""
 
+import importlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -46,3 +49,19 @@ def tiny_encoders(tmp_path_factory):
             part.save_pretrained(folder)
         specs[family] = EncoderSpec(f"Tiny-{family}", family, str(folder), None, dim, 16, False)
     return specs
+
+
+@pytest.fixture(scope="session")
+def overcomplete():
+    """The library that the authors used, without the vision models that its top level imports."""
+    if "overcomplete" not in sys.modules:
+        found = find_spec("overcomplete")
+        assert found, "overcomplete is missing; `make env` installs it (extra `test`)"
+        package = ModuleType("overcomplete")
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules["overcomplete"] = package
+    library = sys.modules["overcomplete"]
+    for name in ("sae", "metrics"):
+        importlib.import_module(f"overcomplete.{name}")
+    assert not {"torchvision", "timm", "cv2", "skimage"} & sys.modules.keys()
+    return library

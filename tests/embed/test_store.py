@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoenergy.embed.store import Rows, adopt_store, open_store, write_store
+from isoenergy.embed.store import Rows, open_store, write_store
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, write_json, write_npy, write_parquet
 
@@ -33,37 +33,9 @@ def write(folder, dtype=np.float32, **changed):
     return folder
 
 
-def write_parts(folder, parts=(5, 4, 3), dtype=np.float32, ids=IDS):
-    """A store made elsewhere, in parts, without store.json."""
-    starts = np.cumsum([0, *parts])
-    for name, seed in (("img", 1), ("text", 2)):
-        values = unit(seed=seed, dtype=dtype)
-        for i, start in enumerate(starts[:-1]):
-            write_npy(folder / f"{name}_emb/{name}_emb_{i:04d}.npy", values[start : starts[i + 1]])
-    for i, start in enumerate(starts[:-1]):
-        rows = pd.DataFrame({"id": ids[start : starts[i + 1]]})
-        write_parquet(folder / f"metadata/metadata_{i:04d}.parquet", rows)
-    return folder
-
-
-def snapshot(folder):
-    return {
-        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture
 def store(tmp_path):
     return write(tmp_path / "store")
-
-
-def sentence(function, *arguments):
-    with pytest.raises(InputError) as told:
-        function(*arguments)
-    assert "\n" not in str(told.value)
-    return str(told.value)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -90,7 +62,7 @@ def test_source_pictures_and_class_vectors_come_back(tmp_path):
     np.testing.assert_array_equal(opened.classes, classes)
 
 
-def test_the_layout_is_that_of_clip_retrieval(store):
+def test_the_layout_is_that_of_clip_retrieval(store, snapshot):
     assert set(snapshot(store)) == {
         "img_emb/img_emb_0000.npy",
         "text_emb/text_emb_0000.npy",
@@ -98,19 +70,6 @@ def test_the_layout_is_that_of_clip_retrieval(store):
         "store.json",
     }
     assert np.load(store / "img_emb/img_emb_0000.npy").shape == (N, DIM)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_parts_are_joined_in_the_order_of_their_names(tmp_path, dtype):
-    opened = open_store(write_parts(tmp_path, dtype=dtype))
-    np.testing.assert_array_equal(opened.image[:], unit(seed=1, dtype=dtype))
-    np.testing.assert_array_equal(opened.text[:], unit(seed=2, dtype=dtype))
-    assert opened.metadata()["id"].tolist() == IDS
-
-
-def test_a_store_without_metadata_numbers_its_rows(tmp_path):
-    shutil.rmtree(write_parts(tmp_path) / "metadata")
-    assert open_store(tmp_path).metadata()["id"].tolist() == [str(i) for i in range(N)]
 
 
 def edit_array(side, change):
@@ -280,30 +239,17 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("spoil", "told"), FAULTS.values(), ids=FAULTS)
-def test_each_fault_is_one_sentence_and_alters_nothing(store, spoil, told):
+def test_each_fault_is_one_sentence_and_alters_nothing(store, spoil, told, snapshot, sentence):
     spoil(store)
     before = snapshot(store)
     assert told in sentence(open_store, store)
     assert snapshot(store) == before
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path, sentence):
     assert sentence(open_store, tmp_path / "gone") == (
         f"{tmp_path}/gone is not a folder; an embedding store is a folder"
     )
-
-
-def test_a_fault_deep_in_a_later_part_is_told_with_its_row(tmp_path):
-    path = write_parts(tmp_path) / "img_emb/img_emb_0001.npy"
-    write_npy(path, put(2, 0)(np.load(path)))
-    assert "img_emb: row 7 is all zero" in sentence(open_store, tmp_path)
-
-
-def test_ids_are_checked_without_a_description_too(tmp_path):
-    folder = write_parts(tmp_path / "twice", ids=[*IDS[:-1], "r0"])
-    assert "row id 'r0' occurs twice in the metadata" in sentence(open_store, folder)
-    (folder / "metadata/metadata_0002.parquet").unlink()
-    assert f"metadata has {N - 3} rows and img_emb {N}" in sentence(open_store, folder)
 
 
 def test_values_may_be_left_unchecked_but_shapes_may_not(store):
@@ -328,69 +274,6 @@ def test_a_store_that_cannot_be_opened_is_not_written_as_whole(store, changed, t
     with pytest.raises(InputError, match=told):
         write(store, **changed)
     assert not (store / "store.json").exists()
-
-
-def describe(folder, normalise=False, name="mine"):
-    """Adopt a folder; gives the description's path."""
-    path = folder.parent / "adopted" / "store.json"
-    adopt_store(folder, path, name, normalise)
-    return path
-
-
-def test_an_adopted_store_is_read_where_it_lies(tmp_path):
-    folder = write_parts(tmp_path / "elsewhere")
-    before = snapshot(folder)
-    opened = open_store(describe(folder))
-    assert snapshot(folder) == before
-    np.testing.assert_array_equal(opened.image[:], unit(seed=1))
-    assert opened.metadata()["id"].tolist() == IDS
-    assert opened.description["dataset"] == "mine"
-    assert opened.path == tmp_path / "adopted"
-
-
-def test_an_adopted_store_may_have_numbers_for_ids_or_none(tmp_path):
-    for name, column in (("numbers", "id"), ("none", "url")):
-        folder = write_parts(tmp_path / name)
-        shutil.rmtree(folder / "metadata")
-        table = pd.DataFrame({column: np.arange(100, 100 + N)})
-        write_parquet(folder / "metadata/metadata_0.parquet", table)
-        first = "100" if column == "id" else "0"
-        assert open_store(describe(folder)).metadata()["id"].iloc[0] == first
-
-
-def test_normalise_scales_rows_whenever_they_are_read(tmp_path):
-    folder = write_parts(tmp_path / "long")
-    scale = np.linspace(0.1, 30, 5, dtype=np.float32)[:, None]
-    path = folder / "img_emb/img_emb_0000.npy"
-    write_npy(path, np.load(path) * scale)
-    assert "img_emb: row 0 has norm 0.1; rows have unit norm; set normalise: true" in sentence(
-        describe, folder
-    )
-    assert not (tmp_path / "adopted/store.json").exists()
-    opened = open_store(describe(folder, normalise=True))
-    np.testing.assert_allclose(opened.image[:], unit(seed=1), atol=1e-6)
-    np.testing.assert_allclose(opened.text[:], unit(seed=2), atol=1e-6)
-
-
-@pytest.mark.parametrize("value", [0, np.nan, np.inf])
-def test_normalise_does_not_hide_rows_without_a_direction(tmp_path, value):
-    folder = write_parts(tmp_path / "broken")
-    path = folder / "text_emb/text_emb_0002.npy"
-    write_npy(path, put(1, value)(np.load(path)))
-    assert "text_emb: row 10 " in sentence(describe, folder, True)
-
-
-def test_an_adopted_store_with_repeated_ids_is_refused(tmp_path):
-    folder = write_parts(tmp_path / "twice", ids=[*IDS[:-1], "r0"])
-    assert "row id 'r0' occurs twice in the metadata" in sentence(describe, folder)
-    assert not (tmp_path / "adopted/store.json").exists()
-
-
-def test_an_adopted_store_that_changes_later_is_refused(tmp_path):
-    folder = write_parts(tmp_path / "elsewhere")
-    path = describe(folder)
-    edit_metadata(lambda table: table.iloc[::-1])(folder)
-    assert "the metadata rows were made from other row ids" in sentence(open_store, path)
 
 
 def test_a_description_holds_no_values_and_names_its_format(store):

@@ -6,7 +6,7 @@ from isoenergy.embed.store import open_store
 from isoenergy.encode.codes import FILES, open_codes
 from isoenergy.encode.encode import encode_store
 from isoenergy.errors import InputError
-from isoenergy.train.checkpoint import load_sae
+from isoenergy.train.checkpoint import build_sae, load_sae, save_sae
 
 
 @pytest.fixture
@@ -84,6 +84,23 @@ def test_ids_are_those_of_the_store(encode, make_store):
     assert codes.ids == open_store(store).description["ids"]["image"]
     assert len(codes) == 53
     assert codes.n_atoms == 30
+
+
+def test_one_pair_is_encoded(encode, make_store):
+    codes = open_codes(encode(store=make_store(n=1)))
+    assert len(codes) == 1
+    assert codes.image.nnz == codes.text.nnz == 4
+
+
+def test_dead_sae_gives_codes_without_values(encode, tmp_path):
+    sae = build_sae("jump_relu", 10, 30, 4, seed=0)
+    with torch.no_grad():
+        sae.log_threshold.fill_(9.0)  # above every pre-code
+    weights = tmp_path / "dead" / "sae.safetensors"
+    save_sae(sae, "jump_relu", weights, weights.parent / "config.json", {})
+    codes = open_codes(encode(weights=weights))
+    assert (len(codes), codes.n_atoms) == (53, 30)
+    assert codes.image.nnz == codes.text.nnz == 0
 
 
 def test_store_of_another_width_is_refused(encode, make_store):

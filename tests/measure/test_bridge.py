@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import ot
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -202,3 +203,61 @@ def test_rho_and_fda_ignore_the_order_of_atoms(seed):
     assert distributional_agreement(plan[swap], cosines[swap], moved, 0.2) == pytest.approx(
         distributional_agreement(plan, cosines, told, 0.2), nan_ok=True
     )
+
+
+def test_transport_of_atoms_costs_what_pot_says():
+    rng = np.random.default_rng(3)
+    atoms = rng.standard_normal((12, 5))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    told = energies(rng.random(12) * (rng.random(12) < 0.6), rng.random(12))
+    expected = ot.emd2(
+        told.image / told.image.sum(), told.text / told.text.sum(), 1 - atoms @ atoms.T
+    )
+    assert transport_atoms(told, atoms @ atoms.T).cost == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fda_equals_the_plain_loop(seed):
+    rng = np.random.default_rng(seed)
+    plan, cosines = rng.random((20, 20)), rng.standard_normal((20, 20))
+    image, text = rng.random(20) ** 4, rng.random(20) ** 4
+    tau = 0.2
+    # The 90th percentile of 400 entries lies a tenth of the way from the 360th to the 361st.
+    below, above = np.sort(cosines, axis=None)[359:361]
+    limit = 0.9 * below + 0.1 * above
+    score = [a / (a + b) for a, b in zip(image, text, strict=True)]
+    bimodal = [tau <= mu <= 1 - tau for mu in score]
+    epsilon = sum(a + b for a, b, of in zip(image, text, bimodal, strict=True) if of)
+    epsilon /= sum(image) + sum(text)
+    masses = {True: 0.0, False: 0.0}
+    for i in range(20):
+        for j in range(20):
+            if abs(cosines[i, j]) >= limit:
+                masses[bimodal[i] or bimodal[j]] += abs(plan[i, j] * cosines[i, j])
+    assert 0 < epsilon < 1
+    assert min(masses.values()) > 0
+    found = distributional_agreement(plan, cosines, energies(image, text), tau)
+    expected = (masses[True] / epsilon) / (masses[False] / (1 - epsilon))
+    assert found["code"] == pytest.approx(expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**20), scale=st.floats(0.1, 10))
+def test_rho_and_fda_ignore_the_scale_of_codes(seed, scale):
+    rng = np.random.default_rng(seed)
+    atoms = rng.standard_normal((8, 4))
+    cosines, covariance, plan = atoms @ atoms.T, rng.random((8, 8)), rng.random((8, 8))
+    told = energies(rng.random(8), rng.random(8))
+    larger = energies(scale**2 * told.image, scale**2 * told.text)
+    bimodal = told.groups(0.2) == "bimodal"
+    assert functional_alignment(scale**2 * covariance, cosines, bimodal) == pytest.approx(
+        functional_alignment(covariance, cosines, bimodal), nan_ok=True
+    )
+    assert distributional_agreement(plan, cosines, larger, 0.2) == pytest.approx(
+        distributional_agreement(plan, cosines, told, 0.2), nan_ok=True
+    )
+
+
+def test_fda_without_any_energy_is_undefined():
+    found = distributional_agreement(np.eye(2) / 2, np.eye(2), energies([0, 0], [0, 0]), 0.05)
+    assert all(math.isnan(value) for value in found.values())

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
 
@@ -72,3 +73,11 @@ def test_rate_warms_up_then_falls_as_a_cosine(monkeypatch):
     accuracy(clusters(96, 0), clusters(10, 1), training)
     decay = [0.05 * (1 + np.cos(np.pi * i / 8)) for i in range(8)]
     assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, *decay])
+
+
+def test_trained_long_enough_it_is_as_good_as_a_logistic_regression():
+    train, test = clusters(600, 0, noise=0.6), clusters(2000, 1, noise=0.6)
+    probe = LogisticRegression(C=1e6, max_iter=2000).fit(*train)
+    assert 0.6 < probe.score(*test) < 0.95
+    long = ClassifierTraining(epochs=40, batch_size=200, rate=3e-2, warm_up_steps=10)
+    assert accuracy(train, test, long)[1] == pytest.approx(probe.score(*test), abs=0.02)

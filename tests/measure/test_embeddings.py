@@ -14,8 +14,9 @@ from isoenergy.measure.embeddings import (
     measure_classifier,
     measure_embeddings,
 )
-from isoenergy.measure.gap import wasserstein
+from isoenergy.measure.gap import relative_modality_gap, wasserstein
 from isoenergy.measure.geometry import COSINE_KINDS
+from isoenergy.measure.outliers import ood_scores
 
 ALL = Samples(gap=10**6, wasserstein=10**6)
 TRAINING = ClassifierTraining(epochs=30, batch_size=32, rate=3e-2, warm_up_steps=10)
@@ -70,6 +71,10 @@ def test_numbers_agree_with_direct_computation(measure, ordinary):
     assert 0 < metrics["recall_at_1"].value < metrics["recall_at_5"].value < 1
     assert metrics["separability"].protocol == "paper"
     assert metrics["separability"].value > 0.9
+    assert metrics["rmg"].protocol == "paper"
+    assert metrics["rmg"].value == pytest.approx(relative_modality_gap(image, text))
+    assert metrics["ood_score"].protocols == ood_scores(image, text)
+    assert metrics["ood_score"].value > 0.9
 
 
 def test_zero_shot_agrees_with_direct_computation(measure, labelled):
@@ -90,6 +95,8 @@ def test_sample_sizes_are_told(measure, ordinary):
     assert metrics["difference_in_mean"].n == {"images": 60, "texts": 60}
     assert metrics["wasserstein"].n == {"images": 20, "texts": 20}
     assert metrics["separability"].n == {"images": 60, "texts": 60}
+    assert metrics["rmg"].n == {"pairs": 60}
+    assert metrics["ood_score"].n == {"images": 60, "texts": 60}
     assert metrics["recall_at_1"].n == {"pairs": 150}
     assert metrics["wasserstein"].seed == 5
     assert len(pca) == 120

@@ -104,3 +104,37 @@ def test_swapping_the_sides_mirrors_the_scores(seed):
     live = one.live
     assert np.allclose(one.modality_score[live], 1 - other.modality_score[live])
     assert one.shares(0.1)["image"] == pytest.approx(other.shares(0.1)["text"])
+
+
+def test_an_atom_with_negative_codes_alone_is_live(sparse):
+    energies = atom_energies(sparse([[-3.0, 1], [-1, 1]]), sparse([[3.0, 1], [0, 1]]))
+    assert energies.live.tolist() == [True, True]
+    assert sum(energies.shares(0.05).values()) == pytest.approx(1.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**20))
+def test_energies_are_those_of_a_loop_over_codes(seed):
+    z = matrices(seed)
+    found = atom_energies(*map(csr_matrix, z))
+    for atom in range(7):
+        image, text = ([float(row[atom]) for row in side] for side in z)
+        energy = [sum(value**2 for value in side) / 15 for side in (image, text)]
+        assert [found.image[atom], found.text[atom]] == pytest.approx(energy)
+        active = sum(value != 0 for value in image + text)
+        assert found.frequency[atom] == pytest.approx(active / 30)
+        assert found.live[atom] == (active > 0)
+        score = energy[0] / sum(energy) if active else -1.0
+        assert found.modality_score[atom] == pytest.approx(score)
+
+
+def test_share_of_some_atoms(worked):
+    assert worked.share(np.array([True, True, False, False])) == pytest.approx(3 / 9)
+    assert np.isnan(scored([0, 0], [0, 0]).share(np.array([True, False])))
+
+
+def test_energy_can_be_transported_only_from_live_atoms_of_both_sides():
+    assert scored([1, 0], [0, 1]).transportable
+    assert not scored([1, 1], [0, 0]).transportable
+    faint = AtomEnergies(np.ones(2), np.array([0.0, 1]), np.ones(2), np.array([True, False]))
+    assert not faint.transportable

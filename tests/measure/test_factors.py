@@ -160,3 +160,43 @@ def test_group_without_energy_has_no_shares(alignment):
     found = followed_shares(alignment, energies, 0.05)
     assert all(math.isnan(share) for share in found["image"].values())
     assert sum(found["bimodal"].values()) == pytest.approx(1.0)
+
+
+def test_shares_and_coefficients_ignore_the_order_of_atoms_and_the_scale_of_energy(random_energies):
+    image, text, energies = random_energies(4)
+    rng = np.random.default_rng(1)
+    factors = {name: rng.integers(3, size=40) for name in "xyz"}
+    kinds = dict(zip("xyz", ("shared", "picture", "text"), strict=True))
+    order = rng.permutation(10)
+    moved = [3 * side[:, order] for side in (image, text)]
+    told = []
+    for codes, of in (((image, text), energies), (moved, atom_energies(*moved))):
+        found = factor_alignment(*codes, factors, kinds, of)
+        for summary in (followed_shares, group_coefficients):
+            told.append(summary(found, of, 0.3))
+    for one, other in zip(told[:2], told[2:], strict=True):
+        for group in one:
+            assert other[group] == pytest.approx(one[group], nan_ok=True)
+
+
+def test_summaries_are_those_of_loops_over_atoms(random_energies):
+    image, text, energies = random_energies(5)
+    rng = np.random.default_rng(2)
+    factors = {name: rng.integers(3, size=40) for name in "xyz"}
+    kinds = {"x": "shared", "y": "shared", "z": "text"}
+    found = factor_alignment(image, text, factors, kinds, energies)
+    group, energy = energies.groups(0.3), energies.both
+    for name in ("text", "bimodal", "image"):
+        atoms = [k for k in range(10) if group[k] == name]
+        total = sum(energy[k] for k in atoms)
+        if not atoms:
+            continue
+        best = sum(energy[k] * max(found.coefficients[k, :2]) for k in atoms) / total
+        means = group_coefficients(found, energies, 0.3)[name]
+        assert means["shared"] == pytest.approx(best)
+        followed = [
+            "none" if max(row) < 0.1 else list(kinds.values())[int(np.argmax(row))]
+            for row in found.coefficients
+        ]
+        share = sum(energy[k] for k in atoms if followed[k] == "shared") / total
+        assert followed_shares(found, energies, 0.3)[name]["shared"] == pytest.approx(share)

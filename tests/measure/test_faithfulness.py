@@ -17,17 +17,22 @@ def make(n=12, dim=6, n_atoms=15, seed=0, density=0.3):
     return x, dense / 3, dictionary
 
 
+def integrated_gradients(x, dense, dictionary):
+    """Minus the integrated gradient of the mean squared error in the codes, by autograd."""
+    rows, codes, atoms = (torch.from_numpy(np.asarray(a, float)) for a in (x, dense, dictionary))
+    total = torch.zeros_like(codes)
+    for step in range(1, STEPS + 1):
+        z = (step / STEPS * codes).requires_grad_()
+        (rows - z @ atoms).square().mean().backward()
+        total -= codes * z.grad / STEPS
+    return total.numpy()
+
+
 def test_attributions_are_the_integrated_gradients_up_to_a_factor():
     x, dense, dictionary = make()
-    rows, atoms = torch.from_numpy(x).double(), torch.from_numpy(dictionary)
-    total = torch.zeros(dense.shape, dtype=torch.float64)
-    for step in range(1, STEPS + 1):
-        z = (step / STEPS * torch.from_numpy(dense)).requires_grad_()
-        (rows - z @ atoms).square().mean().backward()
-        total -= torch.from_numpy(dense) * z.grad / STEPS
     slots = np.tile(dictionary, (len(x), 1, 1))
     found = attributions(x.astype(np.float64), dense, slots)
-    assert np.allclose(found * 2 / x.size, total.numpy())
+    assert np.allclose(found * 2 / x.size, integrated_gradients(x, dense, dictionary))
 
 
 def oracle(x, dense, dictionary, n_steps):
@@ -36,11 +41,13 @@ def oracle(x, dense, dictionary, n_steps):
     for row, z in zip(x.astype(np.float64), dense, strict=True):
         if not z.any():  # rebuilds nothing
             continue
-        scores = z * (dictionary @ (row - 0.55 * (z @ dictionary)))
+        scores = integrated_gradients(row, z, dictionary)
         full = np.linalg.norm(row - z @ dictionary) - np.linalg.norm(row)
         sums = {"insertion": 0.0, "deletion": 0.0}
         for k in range(n_steps):
-            kept = scores >= np.sort(scores)[::-1][k - 1] if k else np.zeros(len(z), bool)
+            kept = np.zeros(len(z), bool)
+            if k:
+                kept = scores >= np.sort(scores)[::-1][min(k, len(z)) - 1]
             for name, mask in (("insertion", kept), ("deletion", ~kept)):
                 rebuilt = (z * mask) @ dictionary
                 sums[name] += (np.linalg.norm(row - rebuilt) - np.linalg.norm(row)) / full
@@ -49,8 +56,8 @@ def oracle(x, dense, dictionary, n_steps):
     return {name: np.mean(values) for name, values in found.items()}
 
 
-@pytest.mark.parametrize("n_steps", [1, 3, 9])
-@pytest.mark.parametrize("density", [0.15, 0.6])
+@pytest.mark.parametrize("n_steps", [1, 3, 9, 20])
+@pytest.mark.parametrize("density", [0.15, 0.6, 1.0])
 def test_scores_equal_a_dense_oracle(n_steps, density):
     x, dense, dictionary = make(density=density, seed=2)
     codes = csr_matrix(dense.astype(np.float32))
@@ -78,3 +85,24 @@ def test_codes_that_rebuild_nothing_have_no_score():
     x, dense, dictionary = make()
     found = faithfulness_scores(Rows([x]), csr_matrix(0 * dense), dictionary, 3)
     assert all(np.isnan(value) for value in found.values())
+
+
+@pytest.mark.parametrize("scale", [0.1, 7.0])
+def test_scores_ignore_the_scale_of_rows_and_codes(scale):
+    x, dense, dictionary = make(seed=4)
+    found = faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5)
+    scaled = Rows([(scale * x).astype(np.float32)])
+    moved = faithfulness_scores(scaled, csr_matrix(scale * dense), dictionary, 5)
+    assert moved == pytest.approx(found, rel=1e-5)
+
+
+def test_an_atom_that_spoils_the_reconstruction_lifts_insertion_above_its_usual_bound():
+    # x = D_0; z = 1 on D_0 and 1/2 on D_1, orthogonal: f = 0, then (0 - 1) / (1/2 - 1) = 2, then 1
+    # as there is no third atom, whose score of 0 would go before that of D_1.
+    x = np.array([[1.0, 0.0]], dtype=np.float32)
+    codes = csr_matrix(np.array([[1.0, 0.5]], dtype=np.float32))
+    found = faithfulness_scores(Rows([x]), codes, np.eye(2), 4)
+    assert found["insertion"] == pytest.approx((0 + 2 + 1 + 1) / 5)
+    codes.resize(1, 3)
+    found = faithfulness_scores(Rows([x]), codes, np.eye(3, 2), 4)
+    assert found["insertion"] == pytest.approx((0 + 2 + 2 + 1) / 5)

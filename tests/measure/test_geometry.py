@@ -153,3 +153,40 @@ def test_row_left_in_place_by_the_permutation_is_no_pair():
     # Only rows 1 and 2 change places; their cosine is far below 1.
     assert mean(found, "I-I") < 0.1
     assert mean(found, "I-T (aligned)") > 0.9
+
+
+def test_histograms_are_those_of_the_cosines_of_each_kind():
+    class Turned:
+        standard_normal = staticmethod(np.random.default_rng(0).standard_normal)
+        permutation = staticmethod(lambda n: np.roll(np.arange(n), 1))
+
+    rng = np.random.default_rng(9)
+    image, text = unit(rng.standard_normal((60, 4))), unit(rng.standard_normal((60, 4)) + 0.5)
+    found = cosine_histograms(image, text, Turned)
+    sides = {"I-I": (image, image), "T-T": (text, text), "I-T": (image, text)}
+    for kind, (a, b) in sides.items():
+        cosines = [float(a[i] @ b[i - 1]) for i in range(60)]
+        expected = np.histogram(cosines, bins=found["edges"], density=True)[0]
+        assert found[kind] == pytest.approx(expected)
+    aligned = np.histogram((image * text).sum(1), bins=found["edges"], density=True)[0]
+    assert found["I-T (aligned)"] == pytest.approx(aligned)
+
+
+def test_histograms_do_not_depend_on_a_rotation():
+    rng = np.random.default_rng(9)
+    image, text = unit(rng.standard_normal((60, 4))), unit(rng.standard_normal((60, 4)) + 0.5)
+    turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    one, other = (
+        cosine_histograms(*sides, np.random.default_rng(0))
+        for sides in ((image, text), (image @ turn, text @ turn))
+    )
+    assert mean(other, "I-I") == pytest.approx(mean(one, "I-I"), abs=1e-3)
+    assert other["edges"] == pytest.approx(one["edges"])
+
+
+def test_directions_do_not_depend_on_the_order_of_atoms(planted):
+    dictionary, energy, group = planted
+    order = np.random.default_rng(5).permutation(len(group))
+    found = modality_directions(dictionary[order], energy[order], group[order])
+    for name, direction in modality_directions(*planted).items():
+        assert found[name] == pytest.approx(direction)

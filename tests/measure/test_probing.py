@@ -82,3 +82,38 @@ def test_accuracies_agree_with_the_plain_loop(seed):
         for d in dictionary
     ]
     assert probe_accuracies(dictionary, image, text, centre) == pytest.approx(expected)
+
+
+def test_energy_weighted_mean_atom_is_the_average_and_zero_without_energy():
+    rng = np.random.default_rng(0)
+    dictionary, energy = rng.standard_normal((6, 4)), rng.random(6)
+    expected = np.average(dictionary, axis=0, weights=energy)
+    assert energy_weighted_mean_atom(dictionary, energy) == pytest.approx(expected)
+    assert energy_weighted_mean_atom(dictionary, 0 * energy).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("protocol", ["code", "paper"])
+def test_p_acc_is_that_of_a_loop_over_atoms(protocol):
+    rng = np.random.default_rng(1)
+    accuracies, energy, group = rng.random(40), rng.random(40), rng.choice(GROUPS, 40)
+    top = bottom = 0.0
+    for accuracy, weight, name in zip(accuracies, energy, group, strict=True):
+        told = max(accuracy, 1 - accuracy) - 0.5
+        score = {
+            "image": accuracy,
+            "text": 1 - accuracy,
+            "bimodal": 1 - told if protocol == "code" else 1 - 2 * told,
+        }
+        if name != "dead":
+            top, bottom = top + weight * score[name], bottom + weight
+    assert probing_accuracy(accuracies, energy, group, protocol) == pytest.approx(top / bottom)
+
+
+def test_accuracies_ignore_the_length_of_atoms_and_follow_their_order():
+    rng = np.random.default_rng(2)
+    dictionary, centre = rng.standard_normal((8, 3)), rng.standard_normal(3)
+    rows = rng.standard_normal((2, 25, 3))
+    found = probe_accuracies(dictionary, *rows, centre)
+    order, lengths = rng.permutation(8), rng.uniform(0.5, 2, (8, 1))
+    moved = probe_accuracies((lengths * dictionary)[order], *rows, centre)
+    assert moved.tolist() == found[order].tolist()

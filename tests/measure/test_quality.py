@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.linalg import svdvals
+from scipy.stats import entropy
 
 from isoenergy.encode.codes import open_codes
 from isoenergy.measure.metric import read_metric
@@ -36,3 +38,28 @@ def test_coherence_is_that_of_the_dictionary(metrics, ordinary):
     dictionary = load_file(ordinary[1])["dictionary"]
     assert metrics["coherence"].value == pytest.approx(coherence(dictionary))
     assert np.isfinite(metrics["coherence"].value)
+
+
+def test_numbers_agree_with_direct_computation(metrics, ordinary):
+    from safetensors.numpy import load_file
+
+    codes = open_codes(ordinary[2])
+    dictionary = load_file(ordinary[1])["dictionary"].astype(np.float64)
+    dense = np.concatenate([codes.image.toarray(), codes.text.toarray()]).astype(np.float64)
+    weighted = np.square(dense).mean(axis=0)[:, None] * dictionary
+    unit = dense / np.linalg.norm(dense, axis=1, keepdims=True)
+    gram = unit.T @ unit / len(unit)
+    negative = np.maximum(-gram * (dictionary @ dictionary.T), 0)
+    expected = {
+        "dictionary_stable_rank": np.square(dictionary).sum() / np.linalg.norm(dictionary, 2) ** 2,
+        "dictionary_stable_rank_weighted": np.square(weighted).sum()
+        / np.linalg.norm(weighted, 2) ** 2,
+        "dictionary_effective_rank": np.exp(entropy(svdvals(dictionary))),
+        "dictionary_effective_rank_weighted": np.exp(entropy(svdvals(weighted))),
+        "codes_stable_rank": np.square(gram).sum() / np.linalg.norm(gram, 2) ** 2,
+        "codes_effective_rank": np.exp(entropy(np.linalg.eigvalsh(gram).clip(0))),
+        "connectivity": (gram == 0).mean(),
+        "negative_interference": np.linalg.norm(negative, 2),
+    }
+    found = {name: metrics[name].value for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)

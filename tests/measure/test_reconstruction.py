@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sklearn.metrics import mean_squared_error as mean_squared
+from sklearn.metrics import r2_score
 
 from isoenergy.embed.store import Rows
 from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
@@ -89,3 +91,41 @@ def test_worked_l0_and_l1(sparse):
     codes = sparse([[1, -2, 0], [0, 0, 0], [0, 3, 4], [0.5, 0, 0]])
     assert l0(codes) == 5 / 4
     assert l1(codes) == 10.5 / 4
+
+
+def test_explained_variance_per_dimension_is_that_of_scikit_learn(drawn):
+    rows, codes, dictionary = drawn
+    rebuilt = codes.toarray() @ dictionary
+    expected = r2_score(rows[:], rebuilt, multioutput="variance_weighted")
+    assert r_squared(*drawn)["dimension"] == pytest.approx(expected, rel=1e-5)
+    squared = mean_squared(rows[:], rebuilt) * 6  # scikit-learn's is per dimension
+    assert mean_squared_error(*drawn) == pytest.approx(squared, rel=1e-5)
+
+
+def test_nothing_depends_on_the_order_of_atoms(drawn):
+    rows, codes, dictionary = drawn
+    order = np.random.default_rng(3).permutation(9)
+    moved = codes[:, order], dictionary[order]
+    assert mean_squared_error(rows, *moved) == pytest.approx(mean_squared_error(*drawn))
+    assert r_squared(rows, *moved) == pytest.approx(r_squared(*drawn), rel=1e-5)
+    assert (l0(moved[0]), l1(moved[0])) == pytest.approx((l0(codes), l1(codes)))
+
+
+@pytest.mark.parametrize("scale", [0.5, 4.0])
+def test_explained_variance_ignores_the_scale_of_rows_and_codes(drawn, scale):
+    rows, codes, dictionary = drawn
+    scaled = Rows([(scale * rows[:]).astype(np.float32)]), scale * codes, dictionary
+    # "code" only up to the 1e-6 that is added to the variance.
+    assert r_squared(*scaled) == pytest.approx(r_squared(*drawn), rel=1e-4)
+    assert mean_squared_error(*scaled) == pytest.approx(scale**2 * mean_squared_error(*drawn))
+    assert l1(scaled[1]) == pytest.approx(scale * l1(codes))
+
+
+@pytest.mark.parametrize("n", [1, 30])
+def test_rows_that_are_all_the_same_leave_nothing_to_explain(sparse, n):
+    x = np.tile(np.array([[0.1, 0.7, 0.3]], dtype=np.float32), (n, 1))
+    found = r_squared(Rows([x]), sparse(0.9 * x), np.eye(3))
+    assert np.isnan([found["paper"], found["dimension"]]).all()
+    assert found["code"] == pytest.approx(
+        1 - np.square(0.1 * x).mean() / (x.var() + 1e-6), rel=1e-4
+    )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import top_k_accuracy_score
 
 from isoenergy.measure.retrieval import recall_at, unit_rows, zero_shot_accuracy
 
@@ -105,3 +106,42 @@ def test_zero_shot_counts_images_beyond_one_block():
     labels[-1] = 0
     found = zero_shot_accuracy(image, np.eye(3), labels, (1,))[1]
     assert found == pytest.approx(8999 / 9000, abs=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**20), copies=st.booleans())
+def test_recall_is_that_of_a_loop_over_batches(seed, copies):
+    draw = rng(seed)
+    a, b = draw.standard_normal((2, 23, 3))
+    if copies:
+        b = b[draw.integers(4, size=23)]
+    found = recall_at(a, b, (1, 3), rng(seed), batch=7)
+    order, hits, asked = rng(seed).permutation(23), {1: 0, 3: 0}, 0
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
+    for start in (0, 7, 14):  # two rows are left over
+        rows = order[start : start + 7]
+        for own, other in (unit, unit[::-1]):
+            for place, row in enumerate(rows):
+                cosines = [(own[row : row + 1] @ other[r : r + 1].T).item() for r in rows]
+                ranked = sorted(range(7), key=lambda i: (-round(cosines[i], 12), i))
+                asked += 1
+                for k in hits:
+                    hits[k] += place in ranked[:k]
+    assert found == pytest.approx({k: count / asked for k, count in hits.items()})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_zero_shot_is_the_top_k_accuracy_of_scikit_learn(seed):
+    draw = rng(seed)
+    image, classes = draw.standard_normal((90, 4)), draw.standard_normal((6, 4))
+    labels = draw.integers(6, size=90)
+    cosines = unit_rows(image) @ unit_rows(classes).T
+    found = zero_shot_accuracy(image, classes, labels, (1, 2, 5))
+    for k, value in found.items():
+        expected = top_k_accuracy_score(labels, cosines, k=k, labels=range(6))
+        assert value == pytest.approx(expected)
+    order, names = draw.permutation(90), draw.permutation(6)
+    moved = zero_shot_accuracy(
+        3 * image[order], classes[names], np.argsort(names)[labels[order]], (1, 2, 5)
+    )
+    assert moved == pytest.approx(found)

@@ -11,6 +11,8 @@ from isoenergy.encode.codes import open_codes
 from isoenergy.errors import InputError
 from isoenergy.measure.bridge import cross_covariance
 from isoenergy.measure.energy import atom_energies
+from isoenergy.measure.gap import relative_modality_gap
+from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.sae import (
     FACTOR_METRICS,
     SAE_METRICS,
@@ -118,6 +120,8 @@ def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(m
         image, text = ((z.toarray() * mask) @ dictionary for z in (read.image, read.text))
         gap = np.linalg.norm(image.mean(axis=0) - text.mean(axis=0))
         assert metrics[f"difference_in_mean_{form}"].value == pytest.approx(gap, rel=1e-4)
+        relative = relative_modality_gap(image, text)
+        assert metrics[f"rmg_{form}"].value == pytest.approx(relative, rel=1e-4)
         unit = [
             x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-8) for x in (image, text)
         ]
@@ -128,6 +132,8 @@ def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(m
             (own >= cosines.max(axis=0) - 1e-6).mean(),
         )
         assert metrics[f"recall_at_1_{form}"].value == pytest.approx(np.mean(hits), abs=0.01)
+    told = ood_scores(image, text)
+    assert metrics["ood_score_masked"].protocols == pytest.approx(told, abs=2 / 300)
     lost = metrics["recall_at_1_reconstruction"].value - metrics["recall_at_1_masked"].value
     assert metrics["delta_r_at_1"].value == pytest.approx(lost)
     assert lost != 0
@@ -200,6 +206,8 @@ def test_sample_sizes_and_seed_are_told(measure, ordinary):
     assert metrics["p_acc"].n == {"images": 40, "texts": 40}
     assert metrics["p_acc"].seed == 3
     assert metrics["difference_in_mean_masked"].n == {"images": 50, "texts": 50}
+    assert metrics["rmg_masked"].n == {"pairs": 50}
+    assert metrics["ood_score_masked"].n == {"images": 50, "texts": 50}
     assert metrics["mse"].n == {"pairs": 150}
     assert metrics["mse"].seed is None
     assert metrics["fda"].n == {"pairs": 150, "atoms": 34}

@@ -1,4 +1,5 @@
 import numpy as np
+import ot
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
@@ -74,3 +75,20 @@ def test_energies_of_another_dictionary_are_refused(learned, tmp_path):
     pair = learned("a", unit_rows(4, 3, 0), np.ones(5))
     with pytest.raises(InputError, match="5 and 4 atoms"):
         measure_stability([pair[0]], [pair[1]], tmp_path / "m", seed=0)
+
+
+def test_distance_is_that_of_pot_and_ignores_scale_and_rotation():
+    a, b = unit_rows(12, 5, 0), unit_rows(9, 5, 1)
+    e, f = np.random.default_rng(2).random(12), np.random.default_rng(3).random(9)
+    expected = ot.emd2(e / e.sum(), f / f.sum(), ot.dist(a, b, metric="cosine"))
+    assert dictionary_distance(a, e, b, f) == pytest.approx(expected, abs=1e-6)
+    turn = np.linalg.qr(np.random.default_rng(4).standard_normal((5, 5)))[0]
+    moved = dictionary_distance(a @ turn, 3 * e, b @ turn, f / 9)
+    assert moved == pytest.approx(expected, abs=1e-6)
+    assert 0 <= expected <= 2
+
+
+def test_distance_to_a_dictionary_without_energy_is_undefined():
+    a, energy = unit_rows(4, 3, 0), np.ones(4)
+    assert np.isnan(dictionary_distance(a, energy, a, 0 * energy))
+    assert np.isnan(dictionary_distance(a, 0 * energy, a, energy))

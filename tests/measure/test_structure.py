@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import svdvals
 from scipy.sparse import csr_matrix
+from scipy.stats import entropy
 
 from isoenergy.measure.structure import (
     code_gram,
@@ -112,7 +114,7 @@ def test_structure_equals_singular_values_of_the_codes():
     dictionary = unit_rows(7, 5, 4)
     found = code_structure(code_gram(image, text), dictionary)
     assert found["stable_rank"] == pytest.approx(np.square(squares).sum() / squares.max() ** 2)
-    assert found["effective_rank"] == pytest.approx(effective_rank(squares))
+    assert found["effective_rank"] == pytest.approx(np.exp(entropy(squares)))
     gram = dense.T @ dense / 80
     negative = np.maximum(-gram * (dictionary @ dictionary.T), 0)
     assert found["interference"] == pytest.approx(np.linalg.norm(negative, 2))
@@ -124,3 +126,27 @@ def test_structure_ignores_the_order_of_atoms():
     found = code_structure(code_gram(image, text), dictionary)
     moved = code_structure(code_gram(image[:, order], text[:, order]), dictionary[order])
     assert moved == pytest.approx(found)
+
+
+def test_ranks_are_those_of_scipy():
+    dictionary, energy = unit_rows(9, 4, 0), np.random.default_rng(1).random(9)
+    found = dictionary_ranks(dictionary, energy)
+    for suffix, matrix in (("", dictionary), ("_weighted", energy[:, None] * dictionary)):
+        stable = np.linalg.norm(matrix, "fro") ** 2 / np.linalg.norm(matrix, 2) ** 2
+        assert found[f"stable{suffix}"] == pytest.approx(stable)
+        assert found[f"effective{suffix}"] == pytest.approx(np.exp(entropy(svdvals(matrix))))
+
+
+def test_gram_ignores_the_length_of_codes():
+    image, text = random_codes(30, 6, 0), random_codes(30, 6, 1)
+    lengths = np.random.default_rng(2).uniform(0.5, 3, (30, 1))
+    longer = csr_matrix(image.multiply(lengths))
+    assert np.allclose(code_gram(longer, 5 * text).toarray(), code_gram(image, text).toarray())
+
+
+def test_coherence_is_bounded_and_ignores_order_and_rotation():
+    dictionary = unit_rows(10, 4, 3)
+    turn = np.linalg.qr(np.random.default_rng(4).standard_normal((4, 4)))[0]
+    found = coherence(dictionary)
+    assert -1 <= found <= 1
+    assert coherence(dictionary[::-1] @ turn) == pytest.approx(found)

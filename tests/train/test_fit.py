@@ -293,6 +293,22 @@ def test_store_of_one_pair_is_refused(train, make_store):
         train("one", store=make_store("single", n=1))
 
 
+def test_more_non_zeros_than_atoms_are_refused(train):
+    with pytest.raises(InputError, match=r"l0 is 25 and the dictionary has 24 atoms; allowed"):
+        train("one", l0=25)
+    assert load_sae(train("two", l0=24) / WEIGHTS).l0 == 24
+
+
+@pytest.mark.parametrize("changed", [{}, ALIGNED])
+def test_constant_rows_are_trained_on(train, make_store, changed):
+    store = make_store("constant")
+    for path in store.glob("*_emb/*.npy"):
+        np.save(path, np.repeat(np.load(path)[:1], 72, axis=0))
+    folder = train("one", store=store, **changed)
+    assert np.isfinite(pd.read_parquet(folder / HISTORY).to_numpy()).all()
+    assert torch.isfinite(load_sae(folder / WEIGHTS).dictionary).all()
+
+
 def test_unknown_architecture_is_refused(tmp_path, make_store):
     with pytest.raises(InputError, match=r"SAE architecture 'oracle'"):
         fitting.train_sae(

@@ -11,34 +11,45 @@ from scipy.sparse import csr_matrix
 from isoenergy.errors import InputError
 from isoenergy.files import open_npy, read_json, write_json, write_npy
 
-SIDES = ("image", "text")
-FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in ("values", "indices", "indptr"))
+SIDES, SOURCE = ("image", "text"), "source"
 _DTYPES = {"values": np.float32, "indices": np.int32, "indptr": np.int64}
+FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in _DTYPES)
+# What the codes of edits have besides.
+SOURCE_FILES = tuple(f"{SOURCE}_{part}.npy" for part in _DTYPES)
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of every image and every text of a store.
+    """Codes of every image and every text of a store; of edits, those of every triplet.
 
     Attributes
     ----------
     image, text : csr_matrix of shape (n, K), float32
-        Without stored zeros, indices ascending within a row.
+        Without stored zeros, indices ascending within a row. Of edits: the targets, and the means
+        of the triplets' captions.
     ids : str
         Hash of the pairs' ids (see ``embed.store``), or "" where the store has none.
     checkpoint : str
         Hash of the SAE's weights, or "" where it is not known.
+    source : csr_matrix of shape (n, K), float32, optional
+        Of edits: the source pictures.
     """
 
     image: csr_matrix
     text: csr_matrix
     ids: str
     checkpoint: str = ""
+    source: csr_matrix | None = None
 
     @property
     def n_atoms(self) -> int:
         """K."""
         return self.image.shape[1]
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Names of the matrices that are there."""
+        return SIDES if self.source is None else (*SIDES, SOURCE)
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -47,7 +58,7 @@ class Codes:
 def write_codes(path: str | Path, codes: Codes) -> None:
     """Write codes: ``path`` is ``codes.json``, which comes last; the arrays go beside it."""
     folder = Path(path).parent
-    for side in SIDES:
+    for side in codes.sides:
         matrix = getattr(codes, side)
         for part, array in (
             ("values", matrix.data),
@@ -60,7 +71,7 @@ def write_codes(path: str | Path, codes: Codes) -> None:
         {
             "rows": len(codes),
             "n_atoms": codes.n_atoms,
-            "nonzeros": {side: int(getattr(codes, side).nnz) for side in SIDES},
+            "nonzeros": {side: int(getattr(codes, side).nnz) for side in codes.sides},
             "ids": codes.ids,
             "checkpoint": codes.checkpoint,
         },
@@ -80,18 +91,19 @@ def open_codes(path: str | Path) -> Codes:
     try:
         shape, ids = (told["rows"], told["n_atoms"]), told["ids"]
         checkpoint = told["checkpoint"]
-        counts = {side: told["nonzeros"][side] for side in SIDES}
+        sides = (*SIDES, SOURCE) if SOURCE in told["nonzeros"] else SIDES
+        counts = {side: told["nonzeros"][side] for side in sides}
     except (KeyError, TypeError):
         raise InputError(f"{path} does not describe codes; encode again") from None
     matrices = {}
-    for side in SIDES:
+    for side in sides:
         parts = [
             open_npy(folder / f"{side}_{part}.npy") for part in ("values", "indices", "indptr")
         ]
         if not _belong(*parts, shape, counts[side]):
             raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
         matrices[side] = csr_matrix(tuple(parts), shape=shape, copy=False)
-    return Codes(matrices["image"], matrices["text"], ids, checkpoint)
+    return Codes(**matrices, ids=ids, checkpoint=checkpoint)
 
 
 def _belong(

@@ -9,9 +9,10 @@ import torch
 from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows, open_store
+from isoenergy.embed.triplets import open_triplets
 from isoenergy.encode.codes import Codes, write_codes
 from isoenergy.errors import InputError
-from isoenergy.files import hash_file
+from isoenergy.files import hash_file, hash_strings
 from isoenergy.progress import Progress
 from isoenergy.train.checkpoint import load_sae
 from isoenergy.train.sae import SAE
@@ -51,7 +52,7 @@ def encode_rows(sae: SAE, rows: Rows, block: int, bar: Progress) -> csr_matrix:
 def encode_store(
     weights: str | Path, store: str | Path, codes: str | Path, block: int, what: str
 ) -> None:
-    """Encode both modalities of a store and write the codes.
+    """Encode both modalities of a store and write the codes; of edits, every triplet once.
 
     Parameters
     ----------
@@ -78,8 +79,12 @@ def encode_store(
             f"{store} is {opened.dim} wide and {weights} was trained on {sae.dim}; "
             "a checkpoint encodes stores of its own model only"
         )
-    with Progress(f"encode {what}", 2 * len(opened), "rows") as bar:
-        image = encode_rows(sae, opened.image, block, bar)
-        text = encode_rows(sae, opened.text, block, bar)
-    ids = opened.description.get("ids", {})
-    write_codes(codes, Codes(image, text, next(iter(ids.values()), ""), hash_file(weights)))
+    if opened.source is None:
+        ids = next(iter(opened.description.get("ids", {}).values()), "")
+        sides = {"image": opened.image, "text": opened.text}
+    else:
+        triplets = open_triplets(opened)
+        ids, sides = hash_strings(triplets.names), triplets.sides()
+    with Progress(f"encode {what}", len(sides) * len(sides["image"]), "rows") as bar:
+        encoded = {side: encode_rows(sae, rows, block, bar) for side, rows in sides.items()}
+    write_codes(codes, Codes(**encoded, ids=ids, checkpoint=hash_file(weights)))

@@ -62,7 +62,8 @@ def functional_alignment(
     Returns
     -------
     dict of str to float, in [0, inf]
-        ``code``: both factors thresholded first (X7); ``paper``: not.
+        ``code``: both factors thresholded first (X7); ``paper``: not. 0 without bimodal atoms;
+        infinite where all mass touches one; NaN without any mass.
     """
     bridges = {
         "code": threshold(covariance, COVARIANCE_PERCENTILE)
@@ -80,7 +81,7 @@ def transport_atoms(energies: AtomEnergies, cosines: np.ndarray) -> Transport:
     Raises
     ------
     ValueError
-        If a modality has no energy.
+        If a modality has no energy (see ``AtomEnergies.transportable``).
     """
     return transport(energies.image * energies.live, energies.text * energies.live, 1 - cosines)
 
@@ -106,15 +107,16 @@ def distributional_agreement(
         With alpha / upsilon the B_Gamma mass that does / does not touch a bimodal atom and
         epsilon the bimodal energy share: ``code``: (alpha / epsilon) ((1 - epsilon) / upsilon);
         ``paper``: (alpha / epsilon) (1 - epsilon) / ((1 - epsilon) - alpha), Eq. 9 as printed.
-        Infinite where only the denominator is 0; NaN without bimodal energy.
+        Infinite where only the denominator is 0; NaN without bimodal energy, and where all energy
+        is bimodal and no mass is without.
     """
     bridge = plan * threshold(cosines, COSINE_PERCENTILE)
     bimodal = energies.groups(tau) == "bimodal"
     alpha, upsilon = bridge_masses(bridge, bimodal)
-    score, energy = energies.modality_score, energies.both
+    score = energies.modality_score
     inside = (score > tau) & (score < 1 - tau)
-    epsilon = float(energy[inside].sum() / energy.sum())
-    if epsilon == 0:
+    epsilon = energies.share(inside)
+    if not epsilon > 0:
         return {"code": float("nan"), "paper": float("nan")}
     numerator = alpha / epsilon * (1 - epsilon)
     printed = (1 - epsilon) - alpha

@@ -11,9 +11,15 @@ from isoenergy.embed.store import NORM_TOLERANCE, EmbeddingStore, open_store
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
-from isoenergy.measure.gap import difference_in_mean, separability, wasserstein
+from isoenergy.measure.gap import (
+    difference_in_mean,
+    relative_modality_gap,
+    separability,
+    wasserstein,
+)
 from isoenergy.measure.geometry import COSINE_KINDS, cosine_histograms, principal_plane
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.seeds import generator
 
@@ -22,6 +28,8 @@ PAIR_METRICS = (
     "difference_in_mean",
     "wasserstein",
     "separability",
+    "rmg",
+    "ood_score",
     "recall_at_1",
     "recall_at_5",
 )
@@ -36,7 +44,7 @@ class Samples:
     Attributes
     ----------
     gap : int
-        Images, and texts, for DiM, separability, PCA and cosines.
+        Images, and texts, for DiM, separability, the OOD score, PCA and cosines; pairs for RMG.
     wasserstein : int
         Images, and texts, for W; its cost grows with the cube.
     """
@@ -96,6 +104,7 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
     solved = wasserstein(image[:few], text[:few])
     # A probe is trained on one half and tested on the other, each a sample of its own.
     halves = [rows[draw_rows(n, 2 * samples.gap, rng)] for rows in (store.image, store.text)]
+    pairs = draw_rows(n, samples.gap, generator(seed, "pairs"))
     return [
         Metric("difference_in_mean", {"code": difference_in_mean(image, text)}, size, seed=seed),
         Metric(
@@ -112,6 +121,14 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
             protocol="paper",
             seed=seed,
         ),
+        Metric(
+            "rmg",
+            {"paper": relative_modality_gap(store.image[pairs], store.text[pairs])},
+            {"pairs": len(pairs)},
+            protocol="paper",
+            seed=seed,
+        ),
+        Metric("ood_score", ood_scores(image, text), size, seed=seed),
     ]
 
 

@@ -25,7 +25,7 @@ class AtomEnergies:
     frequency : ndarray, float64, in [0, 1]
         Share of the 2n codes in which the atom is not zero.
     live : ndarray, bool
-        Mean activation over both modalities of at least 1e-9.
+        Mean activation over both modalities, without its sign, of at least 1e-9.
     """
 
     image: np.ndarray
@@ -67,11 +67,20 @@ class AtomEnergies:
         group[score < 0] = "dead"
         return group.astype(str)
 
+    @property
+    def transportable(self) -> bool:
+        """Whether live atoms have energy in both modalities, so that one can go to the other."""
+        return bool(self.image[self.live].any() and self.text[self.live].any())
+
+    def share(self, atoms: np.ndarray) -> float:
+        """Share of the total energy in some atoms, a mask of shape (K,); NaN without energy."""
+        total = self.both.sum()
+        return float(self.both[atoms].sum() / total) if total > 0 else float("nan")
+
     def shares(self, threshold: float) -> dict[str, float]:
         """Share of the total energy in each group; sums to 1 over live energy."""
-        group, energy = self.groups(threshold), self.both
-        total = energy.sum()
-        return {name: float(energy[group == name].sum() / total) for name in GROUPS}
+        group = self.groups(threshold)
+        return {name: self.share(group == name) for name in GROUPS}
 
 
 def atom_energies(image: csr_matrix, text: csr_matrix) -> AtomEnergies:
@@ -85,7 +94,7 @@ def atom_energies(image: csr_matrix, text: csr_matrix) -> AtomEnergies:
     n, n_atoms = image.shape
 
     def moment(codes: csr_matrix, power: int) -> np.ndarray:
-        weights = np.asarray(codes.data, dtype=np.float64) ** power
+        weights = np.abs(np.asarray(codes.data, dtype=np.float64)) ** power
         return np.bincount(codes.indices, weights=weights, minlength=n_atoms) / n
 
     counts = sum(np.bincount(codes.indices, minlength=n_atoms) for codes in (image, text))

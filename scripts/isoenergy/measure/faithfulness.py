@@ -44,15 +44,20 @@ def _slots(codes: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     return values, atoms
 
 
-def _kept(scores: np.ndarray, used: np.ndarray, k: int) -> np.ndarray:
-    """Slots whose score is at least the k-th largest of all K atoms, unused atoms scoring 0."""
-    if k == 0:
-        return np.zeros_like(used)
-    told = np.where(used, scores, 0.0)
-    ordered = -np.sort(-told, axis=1)
-    limit = ordered[:, k - 1] if k <= ordered.shape[1] else np.zeros(len(told))
-    # Beyond the positive scores come the many atoms that score 0.
-    return used & (told >= np.maximum(limit, 0.0)[:, None])
+def _limits(scores: np.ndarray, used: np.ndarray, n_atoms: int, n_steps: int) -> np.ndarray:
+    """The k-th largest score of all atoms for k = 0 ... n_steps - 1: ndarray (rows, n_steps).
+
+    Atoms that a row does not use score 0. Infinite for k = 0, minus infinite beyond all atoms.
+    """
+    rows, slots = scores.shape
+    width = min(n_atoms, slots + n_steps)
+    told = np.zeros((rows, width))
+    told[:, :slots] = np.where(used, scores, 0.0)
+    limits = np.full((rows, n_steps), -np.inf)
+    limits[:, 0] = np.inf
+    ordered = -np.sort(-told, axis=1)[:, : n_steps - 1]
+    limits[:, 1 : ordered.shape[1] + 1] = ordered
+    return limits
 
 
 def faithfulness_scores(
@@ -75,8 +80,10 @@ def faithfulness_scores(
     Returns
     -------
     dict of str to float
-        ``insertion`` (at most (K - 1) / (K + 1)) and ``deletion``. Rows whose reconstruction is
-        as far from x as 0 is are left out; NaN if that is all of them.
+        ``insertion`` ((K - 1) / (K + 1) where the first atom rebuilds all; more is possible where
+        later atoms spoil it) and ``deletion``. Rows whose reconstruction is
+        as far from x as 0 is, as all are that have no code, are left out; NaN if that is all of
+        them.
     """
     sums = {"insertion": np.zeros(n_steps), "deletion": np.zeros(n_steps)}
     counted = 0
@@ -94,8 +101,9 @@ def faithfulness_scores(
         gained = distance(used) - nothing
         usable = np.abs(gained) > 1e-12
         counted += int(usable.sum())
+        limits = _limits(scores, used, codes.shape[1], n_steps)
         for k in range(n_steps):
-            kept = _kept(scores, used, k)
+            kept = used & (scores >= limits[:, k : k + 1])
             for name, mask in (("insertion", kept), ("deletion", used & ~kept)):
                 sums[name][k] += ((distance(mask) - nothing)[usable] / gained[usable]).sum()
     if counted == 0:

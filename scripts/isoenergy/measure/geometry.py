@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 HISTOGRAM_BINS = 99
+_NARROWEST = 1e-6
 COSINE_KINDS = ("I-I", "T-T", "I-T", "I-T (aligned)", "random")
 
 
@@ -72,7 +73,7 @@ def cosine_histograms(
     """Histograms of cosines within and across modalities, and of white noise.
 
     Other pairs than the aligned ones are formed by one random permutation. The 99 bins span all
-    cosines found.
+    cosines found, and are of width 1e-6 at least.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def cosine_histograms(
     Returns
     -------
     dict
-        ``edges`` of shape (100,), and for each of ``COSINE_KINDS`` a density of shape (99,).
+        ``edges`` of shape (100,), and for each of ``COSINE_KINDS`` a density of shape (99,); 0
+        everywhere for a kind without pairs, as a store of one pair leaves all but one.
     """
     n, dim = image.shape
     other = rng.permutation(n)
@@ -103,8 +105,12 @@ def cosine_histograms(
     moved = other != np.arange(n)
     values = {kind: v if kind == "I-T (aligned)" else v[moved] for kind, v in values.items()}
     everything = np.concatenate(list(values.values()))
-    edges = np.linspace(everything.min(), everything.max(), HISTOGRAM_BINS + 1)
-    return {
-        "edges": edges,
-        **{kind: np.histogram(v, bins=edges, density=True)[0] for kind, v in values.items()},
-    }
+    low = everything.min()
+    high = max(everything.max(), low + HISTOGRAM_BINS * _NARROWEST)
+    edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
+
+    def density(values: np.ndarray) -> np.ndarray:
+        counts = np.histogram(values, bins=edges)[0]
+        return counts / np.diff(edges) / max(counts.sum(), 1)
+
+    return {"edges": edges, **{kind: density(v) for kind, v in values.items()}}

@@ -67,5 +67,6 @@ def probing_accuracy(
 
 
 def energy_weighted_mean_atom(dictionary: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """The authors' centre: sum_k E_k D_k / sum_k E_k, ndarray of shape (dim,)."""
-    return (energy @ dictionary) / energy.sum()
+    """The authors' centre: sum_k E_k D_k / sum_k E_k, ndarray of shape (dim,); 0 without energy."""
+    total = energy.sum()
+    return (energy @ dictionary) / total if total > 0 else np.zeros(dictionary.shape[1])

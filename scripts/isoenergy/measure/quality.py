@@ -41,6 +41,9 @@ def measure_quality(
     insertion : int
         Steps of C-insertion and C-deletion.
 
+    C-insertion and C-deletion are means over both modalities, and NaN where one of them has no
+    codes; ranks are NaN where they are of nothing.
+
     Raises
     ------
     InputError

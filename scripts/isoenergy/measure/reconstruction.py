@@ -11,6 +11,7 @@ from isoenergy.embed.store import Rows
 
 BATCH = 512
 _EPSILON = 1e-6
+_ROUNDING = 1e-12
 
 
 def reconstruct(
@@ -61,7 +62,8 @@ def r_squared(rows: Rows, codes: csr_matrix, dictionary: np.ndarray) -> dict[str
         ``code``: 1 - mean((x - x^)^2) / (mean((x - m)^2) + 1e-6) with m one scalar mean over a
         batch of 512 and all its coordinates; mean over batches weighted by their rows.
         ``paper``: mean over rows of 1 - |x - x^|^2 / |x - mean row|^2 (the paper prints the
-        fraction upside down). ``dimension``: 1 - sum |x - x^|^2 / sum |x - mean row|^2.
+        fraction upside down). ``dimension``: 1 - sum |x - x^|^2 / sum |x - mean row|^2. The last
+        two are NaN where all rows are the same, as a single one is: there is nothing to explain.
     """
     mean = np.zeros(rows.shape[1])
     for _, block in rows.blocks():
@@ -73,9 +75,13 @@ def r_squared(rows: Rows, codes: csr_matrix, dictionary: np.ndarray) -> dict[str
             1 - np.square(error).mean() / (np.square(x - x.mean()).mean() + _EPSILON)
         )
         error_rows, spread_rows = np.square(error).sum(1), np.square(x - mean).sum(1)
-        by_row += (1 - error_rows / np.maximum(spread_rows, np.finfo(float).tiny)).sum()
+        with np.errstate(over="ignore"):
+            by_row += (1 - error_rows / np.maximum(spread_rows, np.finfo(float).tiny)).sum()
         errors += error_rows.sum()
         spreads += spread_rows.sum()
+    # Float32 rows that are the same differ from their mean by rounding alone.
+    if spreads <= _ROUNDING * len(rows) * np.square(mean).sum():
+        by_row = errors = float("nan")
     return {
         "code": by_batch / len(rows),
         "paper": by_row / len(rows),

@@ -44,6 +44,7 @@ def recall_at(
     Returns
     -------
     dict of int to float, in [0, 1]
+        1 for a single pair, which has nothing to be confused with.
     """
     order = rng.permutation(len(a))
     batch = min(batch, len(a))

@@ -27,10 +27,11 @@ from isoenergy.measure.factors import (
     followed_shares,
     group_coefficients,
 )
-from isoenergy.measure.gap import difference_in_mean
+from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
+from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
     probe_accuracies,
@@ -58,6 +59,8 @@ SAE_METRICS = (
     "delta_r_at_1",
     *(f"recall_at_1_{form}" for form in FORMS),
     *(f"difference_in_mean_{form}" for form in FORMS),
+    *(f"rmg_{form}" for form in FORMS),
+    "ood_score_masked",
 )
 FACTOR_METRICS = (
     *(f"coefficient_{kind}_{group}" for group in GROUPS for kind in KINDS),
@@ -76,7 +79,7 @@ class SaeSettings:
     probe : int
         Images, and texts, drawn for p_acc.
     gap : int
-        Images, and texts, drawn for DiM.
+        Images, and texts, drawn for DiM and the OOD score; pairs for RMG.
     """
 
     tau: float
@@ -147,13 +150,11 @@ def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
 def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    total = energies.both.sum()
-    yield Metric("energy", {"code": float(total)}, n)
+    yield Metric("energy", {"code": float(energies.both.sum())}, n)
     for group, share in energies.shares(settings.tau).items():
         yield Metric(f"energy_share_{group}", {"code": share}, n)
     always = energies.frequency > DEGENERATE_FREQUENCY
-    share = float(energies.both[always].sum() / total)
-    yield Metric("energy_share_degenerate", {"code": share}, n)
+    yield Metric("energy_share_degenerate", {"code": energies.share(always)}, n)
     yield Metric("atoms_live", {"code": float(energies.live.sum())}, n)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
@@ -185,6 +186,11 @@ def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metri
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
+    if not energies.transportable:
+        note = "a modality has no live atom"
+        yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
+        yield Metric("transport_cost", {"code": float("nan")}, n, note=note)
+        return
     solved = transport_atoms(energies, cosines)
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
@@ -198,6 +204,7 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     kept = measured.energies.groups(settings.tau) == "bimodal"
     rng = generator(seed, "gap")
     image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
+    pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     recall = {}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
@@ -209,6 +216,11 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
         yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
+        relative = {"paper": relative_modality_gap(image[pairs], text[pairs])}
+        yield Metric(f"rmg_{form}", relative, {"pairs": len(pairs)}, protocol="paper", seed=seed)
+        if form == "masked":  # with all atoms it is that of the embeddings, but for the error
+            scores = ood_scores(image[image_rows], text[text_rows])
+            yield Metric(f"ood_score_{form}", scores, size, seed=seed)
     lost = recall["reconstruction"] - recall["masked"]
     yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
 

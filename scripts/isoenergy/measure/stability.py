@@ -32,15 +32,15 @@ def dictionary_distance(
     Returns
     -------
     float
-        In [0, 2]; 0 for the same atoms in another order.
+        In [0, 2]; 0 for the same atoms in another order. NaN where a dictionary has no energy.
 
     Raises
     ------
-    ValueError
-        If a dictionary has no energy.
     TransportError
         If the plan is not shown to be optimal.
     """
+    if not (energy_a.any() and energy_b.any()):
+        return float("nan")
     cost = 1 - a.astype(np.float64) @ b.T.astype(np.float64)
     return transport(energy_a, energy_b, cost).cost
 
@@ -62,7 +62,7 @@ def measure_stability(
     folder : path
         Where ``stability.json`` and ``stability_null.json`` go: mean and standard deviation of
         the distances, and the same with the second dictionary's energies permuted. NaN for a
-        single dictionary.
+        single dictionary, and where one of them is dead.
     seed : int
         Permutes the energies.
 

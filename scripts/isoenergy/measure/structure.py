@@ -107,8 +107,9 @@ def code_structure(gram: csr_matrix, dictionary: np.ndarray) -> dict[str, float]
     -------
     dict of str to float
         ``stable_rank``: |G|_F^2 / lambda_max^2. ``effective_rank``: exp of the entropy of its
-        eigenvalues. ``connectivity``: 1 - non-zeros of G / K^2, in [0, 1). ``interference``:
-        spectral norm of relu(-G * D D^T), in [0, 1].
+        eigenvalues. ``connectivity``: 1 - non-zeros of G / K^2, in [0, 1]. ``interference``:
+        spectral norm of relu(-G * D D^T), in [0, 1]. Without any code the ranks are NaN, the
+        connectivity is 1 and the interference 0.
     """
     n_atoms = gram.shape[0]
     dense = gram.toarray()

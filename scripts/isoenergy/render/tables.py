@@ -117,6 +117,7 @@ TABLES.register("table_06")(
             Column("difference_in_mean", "DiM"),
             Column("wasserstein", "W"),
             Column("separability", "separability"),
+            Column("rmg", "RMG"),
             Column("recall_at_1", "recall@1"),
             Column("recall_at_5", "recall@5"),
             Column("zero_shot_at_1", "zero-shot@1"),

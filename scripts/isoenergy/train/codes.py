@@ -31,10 +31,21 @@ class SparseCodes:
     pre: Tensor | None = None
 
     @classmethod
-    def of(cls, dense: Tensor, pre: Tensor | None = None) -> SparseCodes:
-        """The codes of a dense Tensor of shape (rows, K) without negative values."""
-        slots = max(int((dense > 0).sum(dim=1).max()), 1)
-        values, indices = dense.topk(slots, dim=1)
+    def of(
+        cls, dense: Tensor, pre: Tensor | None = None, reached: Tensor | None = None
+    ) -> SparseCodes:
+        """The codes of a dense Tensor of shape (rows, K) without negative values.
+
+        ``reached``, of the same shape and bool, marks zeros that keep a slot because gradients
+        reach what made them.
+        """
+        kept = dense > 0 if reached is None else reached | (dense > 0)
+        slots = max(int(kept.sum(dim=1).max()), 1)
+        if reached is None:
+            values, indices = dense.topk(slots, dim=1)
+        else:
+            indices = dense.detach().masked_fill(~kept, -1.0).topk(slots, dim=1).indices
+            values = dense.gather(1, indices)
         return cls(values, indices, dense.shape[1], pre)
 
     def __getitem__(self, rows: slice) -> SparseCodes:

@@ -22,6 +22,8 @@ DEAD_WEIGHT = 1e-3
 SPARSITY_START, SPARSITY_RATE, SPARSITY_FLOOR = 1e-3, 1e-3, 1e-12
 LOG_THRESHOLD_START = -3.0
 JUMP_WIDTH = 1e-3
+# Farther from its threshold a pre-code moves it by less than 1e-12 of what one at it does.
+JUMP_REACH = 20 * JUMP_WIDTH
 MOMENTUM = 0.9
 # Matryoshka: the dictionary's leading shares that each must reconstruct alone.
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -50,7 +52,11 @@ class DenseSAE(LinearSAE):
         """See :class:`SAE`."""
         pre = self.encoder(x)
         dense = self.select(pre)
-        return SparseCodes.of(dense, pre), dense @ self.dictionary
+        return SparseCodes.of(dense, pre, self.reached(pre)), dense @ self.dictionary
+
+    def reached(self, pre: Tensor) -> Tensor | None:
+        """Zero codes that a loss of codes still moves, bool of shape (rows, K); None for none."""
+        del pre
 
     @abstractmethod
     def select(self, pre: Tensor) -> Tensor:
@@ -140,6 +146,12 @@ class JumpReluSAE(DenseSAE):
     def select(self, pre: Tensor) -> Tensor:
         """See :class:`DenseSAE`."""
         return _Jump.apply(pre.relu(), self.log_threshold.exp())
+
+    @torch.no_grad()
+    def reached(self, pre: Tensor) -> Tensor:
+        """Codes just below their threshold, whose pseudo-gradient moves it."""
+        below = self.log_threshold.exp() - pre.relu()
+        return (below > 0) & (below < JUMP_REACH)
 
     def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
         """As :class:`LinearSAE`; while denser than l0 / K, less the log-thresholds' sum."""

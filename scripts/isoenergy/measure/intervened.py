@@ -1,0 +1,199 @@
+"""What interventions on reconstructions do to gap and retrieval (Tables 9 to 11, SPEC 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isoenergy.encode.codes import Codes, open_codes
+from isoenergy.errors import InputError
+from isoenergy.measure.embeddings import draw_rows
+from isoenergy.measure.energy import atom_energies
+from isoenergy.measure.gap import (
+    difference_in_mean,
+    relative_modality_gap,
+    separability,
+    wasserstein,
+)
+from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.opened import Measured, open_measured
+from isoenergy.measure.outliers import neighbour_distances, ood_scores
+from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.seeds import generator
+
+RECONSTRUCTION, MASKED = "reconstruction", "masked"
+# In the order of Tables 9 to 11.
+FORMS = (RECONSTRUCTION, "centered", MASKED, "random", "shifted")
+GAP_METRICS = ("difference_in_mean", "wasserstein", "separability", "rmg", "ood_score")
+PAIR_METRICS = (*GAP_METRICS, "recall_at_1")
+CLASS_METRICS = ("zero_shot_at_1",)
+OWN, TRAIN = "own", "train"
+
+
+@dataclass(frozen=True)
+class InterventionSettings:
+    """How interventions are made and measured.
+
+    Attributes
+    ----------
+    tau : float
+        Modality threshold of the mask, in (0, 0.5).
+    means : {"train", "own"}
+        Whose means are taken away: those of the training set's reconstructions, as in the
+        paper's tables, or the data set's own.
+    gap : int
+        Images, and texts, drawn for DiM, separability, RMG and the OOD score.
+    wasserstein : int
+        Images, and texts, drawn for W.
+    """
+
+    tau: float
+    means: str
+    gap: int
+    wasserstein: int
+
+
+def mean_reconstructions(codes: Codes, dictionary: np.ndarray) -> Means:
+    """Means of the reconstructions of all images and all texts, from the mean codes."""
+    image, text = (
+        np.asarray(side.mean(axis=0, dtype=np.float64)).ravel() @ dictionary.astype(np.float64)
+        for side in (codes.image, codes.text)
+    )
+    return Means(image, text)
+
+
+def intervene(
+    form: str,
+    measured: Measured,
+    bimodal: np.ndarray,
+    means: Means,
+    rng: np.random.Generator,
+) -> Pair:
+    """Reconstructions of all images and texts after one intervention.
+
+    Parameters
+    ----------
+    form : str
+        One of ``FORMS``.
+    measured : Measured
+    bimodal : ndarray of shape (K,), bool
+        Atoms that the mask keeps.
+    means : Means
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    image, text : ndarray of shape (n, dim), float32
+        Normalised for ``"random"`` alone.
+    """
+    kept = bimodal if form == MASKED else None
+    image, text = (reconstruct(codes, measured.dictionary, kept) for _, codes in measured.sides())
+    return INTERVENTIONS[form](image, text, means, rng) if form in INTERVENTIONS else (image, text)
+
+
+def measure_interventions(
+    store: str | Path,
+    weights: str | Path,
+    codes: str | Path,
+    train_codes: str | Path,
+    folder: str | Path,
+    neighbours: str | Path,
+    settings: InterventionSettings,
+    seed: int,
+) -> None:
+    """Measure gap and retrieval of one SAE's reconstructions after every intervention.
+
+    Parameters
+    ----------
+    store, weights, codes : path
+        A store, ``sae.safetensors``, and ``codes.json`` of that SAE and store.
+    train_codes : path
+        ``codes.json`` of the store that the SAE was trained on: its energies say which atoms are
+        bimodal.
+    folder : path
+        ``{form}/{metric}.json`` go here: for each of ``FORMS`` the ``PAIR_METRICS``, for labelled
+        classes also the ``CLASS_METRICS``.
+    neighbours : path
+        Figure data to write, see :func:`neighbour_histograms`.
+    settings : InterventionSettings
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If the files do not belong together, a setting is unknown, or a class has no picture.
+    """
+    if settings.means not in (TRAIN, OWN):
+        raise InputError(f"means is {settings.means!r}; allowed are {TRAIN} and {OWN}")
+    measured, trained = open_measured(store, weights, codes), open_codes(train_codes)
+    bimodal = atom_energies(trained.image, trained.text).groups(settings.tau) == "bimodal"
+    of = trained if settings.means == TRAIN else measured.codes
+    means = mean_reconstructions(of, measured.dictionary)
+    labels, first = _class_rows(measured)
+    histograms = []
+    for form in FORMS:
+        rng = generator(seed, "direction")
+        image, text = intervene(form, measured, bimodal, means, rng)
+        for metric in measure_pair(image, text, settings, seed):
+            write_metric(Path(folder) / form, metric)
+        if labels is not None:
+            found = zero_shot_accuracy(image, text[first], labels, (1,))
+            metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
+            write_metric(Path(folder) / form, metric)
+        histograms.append(neighbour_histograms(image, text, settings.gap, seed).assign(form=form))
+    _write_histograms(neighbours, histograms)
+
+
+def measure_pair(
+    image: np.ndarray, text: np.ndarray, settings: InterventionSettings, seed: int
+) -> Iterator[Metric]:
+    """The ``PAIR_METRICS`` of two sets of vectors; the same samples and batches for one seed."""
+    n = len(image)
+    yield from measure_gap(image, text, settings, seed)
+    recall = recall_at(image, text, (1,), generator(seed, "recall"))[1]
+    yield Metric("recall_at_1", {"code": recall}, {"pairs": n}, seed=seed)
+
+
+def measure_gap(
+    image: np.ndarray, text: np.ndarray, settings: InterventionSettings, seed: int
+) -> Iterator[Metric]:
+    """The ``GAP_METRICS`` of two sets of vectors, ndarrays of shape (n, dim)."""
+    n = len(image)
+    rng = generator(seed, "gap")
+    images, texts = (draw_rows(n, settings.gap, rng) for _ in range(2))
+    size = {"images": len(images), "texts": len(texts)}
+    gap = difference_in_mean(image[images], text[texts])
+    yield Metric("difference_in_mean", {"code": gap}, size, seed=seed)
+    few = min(settings.wasserstein, n)
+    solved = wasserstein(image[images[:few]], text[texts[:few]])
+    note = f"relative duality gap {max(solved.gap, 0):.1e}"
+    size_w = {"images": few, "texts": few}
+    yield Metric("wasserstein", {"code": solved.cost}, size_w, seed=seed, note=note)
+    probe = separability(image[images], text[texts], rng)
+    halves = {name: count // 2 for name, count in size.items()}
+    yield Metric("separability", {"paper": probe}, halves, protocol="paper", seed=seed)
+    pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
+    relative = relative_modality_gap(image[pairs], text[pairs])
+    yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, protocol="paper", seed=seed)
+    yield Metric("ood_score", ood_scores(image[images], text[texts]), size, seed=seed)
+
+
+def _class_rows(measured: Measured) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Labels, and for every class the first row that has its text; None without classes."""
+    if measured.store.classes is None:
+        return None, None
+    labels = measured.store.metadata()["label"].to_numpy()
+    found, first = np.unique(labels, return_index=True)
+    n = len(measured.store.classes)
+    if len(found) < n:
+        absent = next(label for label in range(n) if label not in set(found))
+        raise InputError(
+            f"{measured.store.path}: class {absent} of {n} has no picture, so that its text was "
+            "not encoded; ask for more rows"
+        )
+    return labels, first
