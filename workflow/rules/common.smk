@@ -52,6 +52,9 @@ CODES = f"{RESULTS}/codes/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 EMBEDDING_METRICS = f"{RESULTS}/metrics/{{model}}/embeddings/{{dataset}}"
 SAE_METRICS_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 STABILITY_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/stability/{{dataset}}"
+INTERVENTION_FOLDER = f"{SAE_METRICS_FOLDER}/interventions"
+COMPOSED_FOLDER = f"{SAE_METRICS_FOLDER}/composed"
+BASELINE_FOLDER = f"{EMBEDDING_METRICS}/baselines"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 
 

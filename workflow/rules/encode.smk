@@ -13,6 +13,8 @@ rule encode_store:
         f"{LOGS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=of_kind("pairs", "classes"),
     conda:
         "../../envs/train.yaml"
     params:
@@ -21,3 +23,11 @@ rule encode_store:
         what=lambda w: f"{w.dataset} with {w.model} {w.sae} seed {w.n}",
     script:
         "../../scripts/encode/encode_store.py"
+
+
+use rule encode_store as encode_edits with:
+    output:
+        [f"{CODES}/{name}" for name in (*CODE_FILES, *SOURCE_FILES)],
+        codes=f"{CODES}/codes.json",
+    wildcard_constraints:
+        dataset=of_kind("edits"),

@@ -1,8 +1,14 @@
 # Which files stand behind names: what encoders, tables, figures and targets are made of.
 
 from isoenergy.encode.codes import FILES as CODE_FILES
+from isoenergy.encode.codes import SOURCE_FILES
+from isoenergy.measure.baselines import BASELINES
+from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
 from isoenergy.measure.factors import INFORMED
+from isoenergy.measure.intervened import FORMS, GAP_METRICS
+from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
+from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS

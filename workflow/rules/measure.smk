@@ -148,3 +148,98 @@ rule measure_stability:
         seed=lambda w: seed_of("stability", w.model, w.dataset),
     script:
         "../../scripts/measure/measure_stability.py"
+
+
+rule measure_interventions:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+        train_codes=f"{CODES}/codes.json".replace("{dataset}", RUN.train),
+    output:
+        [p for form in FORMS for p in files(f"{INTERVENTION_FOLDER}/{form}", FORM_METRICS)],
+        neighbours=f"{INTERVENTION_FOLDER}/neighbours.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-interventions.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-interventions.tsv"
+    wildcard_constraints:
+        dataset=of_kind("pairs"),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_interventions.py"),
+        folder=INTERVENTION_FOLDER,
+        settings={
+            key: RUN.config["measure"][key]
+            for key in ("tau", "means", "gap", "wasserstein", "ood")
+        },
+        # The same samples and batches for every SAE of a model.
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_interventions.py"
+
+
+use rule measure_interventions as measure_class_interventions with:
+    output:
+        [
+            path
+            for form in FORMS
+            for path in files(
+                f"{INTERVENTION_FOLDER}/{form}", (*FORM_METRICS, *FORM_CLASS_METRICS)
+            )
+        ],
+        neighbours=f"{INTERVENTION_FOLDER}/neighbours.parquet",
+    wildcard_constraints:
+        dataset=of_kind("classes"),
+
+
+rule measure_composed:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+        train_codes=f"{CODES}/codes.json".replace("{dataset}", RUN.train),
+    output:
+        [p for query in QUERIES for p in files(f"{COMPOSED_FOLDER}/{query}", COMPOSED_METRICS)],
+        neighbours=f"{COMPOSED_FOLDER}/neighbours.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-composed.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-composed.tsv"
+    wildcard_constraints:
+        dataset=of_kind("edits"),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_composed.py"),
+        folder=COMPOSED_FOLDER,
+        settings={key: RUN.config["measure"][key] for key in ("tau", "ood")},
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_composed.py"
+
+
+rule measure_baselines:
+    input:
+        store=f"{STORE}/store.json",
+    output:
+        [p for name in BASELINES for p in files(f"{BASELINE_FOLDER}/{name}", GAP_METRICS)],
+        f"{BASELINE_FOLDER}/axes/axes_dropped.json",
+        curve=f"{BASELINE_FOLDER}/curve.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{dataset}}-baselines.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{dataset}}-baselines.tsv"
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_baselines.py"),
+        folder=BASELINE_FOLDER,
+        settings={
+            key: RUN.config["measure"][key]
+            for key in ("tau", "means", "gap", "wasserstein", "ood")
+        },
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_baselines.py"

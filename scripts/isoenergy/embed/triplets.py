@@ -1,4 +1,4 @@
-"""Edits seen as triplets: a source picture, a target picture and what the captions say (SPEC 1.5)."""
+"""Edits as triplets: a source picture, a target picture and what captions say (SPEC 1.5)."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
+from isoenergy.files import write_parquet
 from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.energy import atom_energies
 from isoenergy.measure.gap import (
@@ -21,7 +22,12 @@ from isoenergy.measure.gap import (
 from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
-from isoenergy.measure.outliers import neighbour_distances, ood_scores
+from isoenergy.measure.outliers import (
+    PROTOCOLS,
+    distance_densities,
+    neighbour_distances,
+    ood_scores,
+)
 from isoenergy.measure.reconstruction import reconstruct
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.seeds import generator
@@ -47,15 +53,18 @@ class InterventionSettings:
         Whose means are taken away: those of the training set's reconstructions, as in the
         paper's tables, or the data set's own.
     gap : int
-        Images, and texts, drawn for DiM, separability, RMG and the OOD score.
+        Images, and texts, drawn for DiM and separability, pairs for RMG.
     wasserstein : int
         Images, and texts, drawn for W.
+    ood : int
+        Images, and texts, drawn for the OOD score, which depends on it.
     """
 
     tau: float
     means: str
     gap: int
     wasserstein: int
+    ood: int
 
 
 def mean_reconstructions(codes: Codes, dictionary: np.ndarray) -> Means:
@@ -119,7 +128,8 @@ def measure_interventions(
         ``{form}/{metric}.json`` go here: for each of ``FORMS`` the ``PAIR_METRICS``, for labelled
         classes also the ``CLASS_METRICS``.
     neighbours : path
-        Figure data to write, see :func:`neighbour_histograms`.
+        Figure data to write: for every form and modality the density of the distance to the
+        nearest images.
     settings : InterventionSettings
     seed : int
 
@@ -135,7 +145,7 @@ def measure_interventions(
     of = trained if settings.means == TRAIN else measured.codes
     means = mean_reconstructions(of, measured.dictionary)
     labels, first = _class_rows(measured)
-    histograms = []
+    distances = {}
     for form in FORMS:
         rng = generator(seed, "direction")
         image, text = intervene(form, measured, bimodal, means, rng)
@@ -145,8 +155,9 @@ def measure_interventions(
             found = zero_shot_accuracy(image, text[first], labels, (1,))
             metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
             write_metric(Path(folder) / form, metric)
-        histograms.append(neighbour_histograms(image, text, settings.gap, seed).assign(form=form))
-    _write_histograms(neighbours, histograms)
+        nearest = nearest_images(image, text, settings.ood, seed)
+        distances[form, "image"], distances[form, "text"] = nearest
+    write_parquet(neighbours, distance_densities(distances, ("form", "modality")))
 
 
 def measure_pair(
@@ -180,7 +191,32 @@ def measure_gap(
     pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     relative = relative_modality_gap(image[pairs], text[pairs])
     yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, protocol="paper", seed=seed)
-    yield Metric("ood_score", ood_scores(image[images], text[texts]), size, seed=seed)
+    inside, outside = draw_neighbourhood(image, text, settings.ood, seed)
+    size = {"images": len(inside), "texts": len(outside)}
+    yield Metric("ood_score", ood_scores(inside, outside), size, seed=seed)
+
+
+def draw_neighbourhood(image: np.ndarray, text: np.ndarray, size: int, seed: int) -> Pair:
+    """The images and texts whose neighbours are looked for; the same rows for one seed."""
+    rng = generator(seed, "ood")
+    images, texts = (draw_rows(len(image), size, rng) for _ in range(2))
+    return image[images], text[texts]
+
+
+def nearest_images(image: np.ndarray, text: np.ndarray, size: int, seed: int) -> Pair:
+    """Distances of drawn images, and texts, to the nearest of the images (Figs 4 and 25, K = 5).
+
+    Returns
+    -------
+    image, text : ndarray of shape (drawn, 1)
+        An image is its own first neighbour, as in the authors' code.
+    """
+    inside, outside = draw_neighbourhood(image, text, size, seed)
+    k, _ = PROTOCOLS["code"]
+    return (
+        neighbour_distances(inside, inside, [k - 1], within=True),
+        neighbour_distances(outside, inside, [k]),
+    )
 
 
 def _class_rows(measured: Measured) -> tuple[np.ndarray | None, np.ndarray | None]:

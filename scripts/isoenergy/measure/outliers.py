@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isoenergy.measure.retrieval import unit_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # K and whether an image counts as its own nearest one. The authors' code takes K = 5 and counts it,
 # the paper's text says K = 10.
@@ -19,6 +23,8 @@ PROTOCOLS = {
 _BLOCK = 1024
 # Distances are rounded to this many decimals: float32 resolves no more, and equal rows must tie.
 _DECIMALS = 6
+# Of histograms of distances, on [0, 1].
+BINS = 50
 
 
 def neighbour_distances(
@@ -125,3 +131,33 @@ def ood_scores(reference: np.ndarray, queries: np.ndarray) -> dict[str, float]:
     inside = neighbour_distances(reference, reference, list(others.values()), within=True)
     outside = neighbour_distances(queries, reference, [k for k, _ in PROTOCOLS.values()])
     return {name: youden_accuracy(inside[:, i], outside[:, i]) for i, name in enumerate(PROTOCOLS)}
+
+
+def distance_densities(
+    distances: Mapping[tuple[str, ...], np.ndarray], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Histograms of distances as one tidy table.
+
+    Parameters
+    ----------
+    distances : mapping of tuple of str to ndarray
+        Distances by what tells them apart.
+    columns : sequence of str
+        Names of the parts of those keys.
+
+    Returns
+    -------
+    DataFrame
+        ``columns``, then ``left`` and ``right`` edge and ``density`` of 50 bins on [0, 1]; larger
+        distances count in the last bin, undefined ones in none.
+    """
+    import pandas as pd
+
+    edges = np.linspace(0, 1, BINS + 1)
+    parts = []
+    for key, found in distances.items():
+        counts = np.histogram(np.minimum(found[np.isfinite(found)], 1.0), edges)[0]
+        density = counts / max(counts.sum(), 1) * BINS
+        bins = {"left": edges[:-1], "right": edges[1:], "density": density}
+        parts.append(pd.DataFrame(dict(zip(columns, key, strict=True)) | bins))
+    return pd.concat(parts, ignore_index=True)
