@@ -117,8 +117,8 @@ def test_ood_scores_are_those_of_scikit_learn(seed):
         label = np.arange(len(distances)) < len(inside)
         wrong, right, thresholds = roc_curve(label, -distances)
         limit = -thresholds[(right - wrong).argmax()]
-        assert found[name] == pytest.approx(((distances < limit) == label).mean(), abs=1 / 120)
-    assert found["code"] != found["code_others"] or found["paper"] != found["code"]
+        assert found[name] == pytest.approx(((distances < limit) == label).mean())
+    assert len(set(found.values())) > 1
 
 
 def test_clouds_apart_score_one_and_copies_one_half():
