@@ -60,8 +60,8 @@ def overcomplete():
         package = ModuleType("overcomplete")
         package.__path__ = list(found.submodule_search_locations)
         sys.modules["overcomplete"] = package
-    library = sys.modules["overcomplete"]
+    before = set(sys.modules)
     for name in ("sae", "metrics"):
         importlib.import_module(f"overcomplete.{name}")
-    assert not {"torchvision", "timm", "cv2", "skimage"} & sys.modules.keys()
-    return library
+    assert not {"torchvision", "timm", "cv2", "skimage"} & (sys.modules.keys() - before)
+    return sys.modules["overcomplete"]

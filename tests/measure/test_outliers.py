@@ -117,8 +117,8 @@ def test_ood_scores_are_those_of_scikit_learn(seed):
         label = np.arange(len(distances)) < len(inside)
         wrong, right, thresholds = roc_curve(label, -distances)
         limit = -thresholds[(right - wrong).argmax()]
-        assert found[name] == pytest.approx(((distances < limit) == label).mean(), abs=1 / 120)
-    assert found["code"] != found["code_others"] or found["paper"] != found["code"]
+        assert found[name] == pytest.approx(((distances < limit) == label).mean())
+    assert len(set(found.values())) > 1
 
 
 def test_clouds_apart_score_one_and_copies_one_half():
@@ -157,3 +157,9 @@ def test_constant_rows_are_not_told_apart():
     rows = np.ones((12, 3))
     assert ood_scores(rows, rows)["code"] == 0.5
     assert ood_scores(0 * rows, 0 * rows)["paper"] == 0.5
+
+
+def test_queries_wholly_apart_score_what_the_authors_notebook_prints():
+    # SPEC 4: 0.99997 for 16,854 captions against as many images, all but one of 33,708.
+    inside = np.arange(16854.0)
+    assert youden_accuracy(inside, inside + 1e6) == pytest.approx(0.99997, abs=5e-7)
