@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,14 +32,26 @@ from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
+from isoenergy.measure.panels import (
+    bridge_shares_table,
+    ranks_table,
+    scores_table,
+    transport_table,
+    unimodal_table,
+)
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
+    own_accuracies,
     probe_accuracies,
     probing_accuracy,
 )
 from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
 from isoenergy.measure.retrieval import recall_at
+from isoenergy.measure.transport import Transport
 from isoenergy.seeds import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMS = ("reconstruction", "masked")
 SAE_METRICS = (
@@ -59,6 +72,7 @@ SAE_METRICS = (
     *(f"recall_at_1_{form}" for form in FORMS),
     *(f"difference_in_mean_{form}" for form in FORMS),
 )
+SAE_TABLES = ("bridge_shares", "transport", "scores", "unimodal", "ranks")
 FACTOR_METRICS = (
     *(f"coefficient_{kind}_{group}" for group in GROUPS for kind in KINDS),
     *(f"follows_{kind}_{group}" for group in GROUPS for kind in (*KINDS, NONE)),
@@ -93,7 +107,7 @@ def measure_sae(
     settings: SaeSettings,
     seed: int,
 ) -> None:
-    """Measure one SAE on one store and write a metric file for each of ``SAE_METRICS``.
+    """Measure one SAE on one store and write a file for each metric and table.
 
     Parameters
     ----------
@@ -104,10 +118,10 @@ def measure_sae(
     codes : path
         ``codes.json`` of this SAE and store.
     folder : path
-        Where ``{metric}.json`` go.
+        Where ``{metric}.json`` of ``SAE_METRICS`` and ``{table}.parquet`` of ``SAE_TABLES`` go.
     atoms : path
-        Per-atom table to write: atom, energies, frequency, modality score, group, and the
-        coordinates on the three directions that tell the groups apart.
+        Per-atom table to write: atom, energies, frequency, modality score, group, accuracy as a
+        probe, and the coordinates on the three directions that tell the groups apart.
     settings : SaeSettings
     seed : int
 
@@ -119,12 +133,25 @@ def measure_sae(
         If the transport plan of FDA is not shown to be optimal.
     """
     measured = open_measured(store, weights, codes)
-    _write_atoms(measured, settings, atoms)
+    probes, drawn = _probes(measured, settings, seed)
+    coordinates = _coordinates(measured, settings)
+    write_parquet(atoms, _atoms_table(measured, settings, probes["code"], coordinates))
+    solved = transport_atoms(measured.energies, _cosines(measured))
+    tau = settings.tau
+    tables = {
+        "bridge_shares": bridge_shares_table(measured, tau),
+        "transport": transport_table(measured, tau, coordinates, solved.plan),
+        "scores": scores_table(measured, tau),
+        "unimodal": unimodal_table(measured, tau),
+        "ranks": ranks_table(measured),
+    }
+    for name, table in tables.items():
+        write_parquet(Path(folder) / f"{name}.parquet", table)
     for metrics in (
         _reconstruction_metrics(measured),
         _energy_metrics(measured, settings),
-        _probing_metrics(measured, settings, seed),
-        _bridge_metrics(measured, settings),
+        _probing_metrics(measured, settings, probes, drawn, seed),
+        _bridge_metrics(measured, settings, solved),
         _masking_metrics(measured, settings, seed),
     ):
         for metric in metrics:
@@ -159,33 +186,53 @@ def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metri
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
 
 
-def _probing_metrics(measured: Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+def _probes(
+    measured: Measured, settings: SaeSettings, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Accuracy of each atom at telling images from texts under each protocol; sample sizes."""
     rng = generator(seed, "probe")
-    store, energy = measured.store, measured.energies.both
+    store = measured.store
     image = store.image[draw_rows(len(store), settings.probe, rng)]
     text = store.text[draw_rows(len(store), settings.probe, rng)]
     centres = {
-        "code": energy_weighted_mean_atom(measured.dictionary, energy),
+        "code": energy_weighted_mean_atom(measured.dictionary, measured.energies.both),
         "paper": np.concatenate([image, text]).mean(axis=0),
     }
-    group = measured.energies.groups(settings.tau)
-    values = {
-        protocol: probing_accuracy(
-            probe_accuracies(measured.dictionary, image, text, centre), energy, group, protocol
-        )
+    accuracies = {
+        protocol: probe_accuracies(measured.dictionary, image, text, centre)
         for protocol, centre in centres.items()
     }
-    yield Metric("p_acc", values, {"images": len(image), "texts": len(text)}, seed=seed)
+    return accuracies, {"images": len(image), "texts": len(text)}
 
 
-def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
+def _probing_metrics(
+    measured: Measured,
+    settings: SaeSettings,
+    probes: Mapping[str, np.ndarray],
+    drawn: Mapping[str, int],
+    seed: int,
+) -> Iterator[Metric]:
+    energy, group = measured.energies.both, measured.energies.groups(settings.tau)
+    values = {
+        protocol: probing_accuracy(accuracies, energy, group, protocol)
+        for protocol, accuracies in probes.items()
+    }
+    yield Metric("p_acc", values, drawn, seed=seed)
+
+
+def _cosines(measured: Measured) -> np.ndarray:
+    return (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+
+
+def _bridge_metrics(
+    measured: Measured, settings: SaeSettings, solved: Transport
+) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    cosines = (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+    cosines = _cosines(measured)
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
-    solved = transport_atoms(energies, cosines)
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
     yield Metric("fda", values, n, note=note)
@@ -213,26 +260,37 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
 
 
-def _write_atoms(measured: Measured, settings: SaeSettings, path: str | Path) -> None:
+def _coordinates(measured: Measured, settings: SaeSettings) -> dict[str, np.ndarray]:
+    """Inner products of the atoms with the directions that tell each group from the rest."""
+    energies = measured.energies
+    directions = modality_directions(
+        measured.dictionary, energies.both, energies.groups(settings.tau)
+    )
+    return {f"along_{name}": measured.dictionary @ d for name, d in directions.items()}
+
+
+def _atoms_table(
+    measured: Measured,
+    settings: SaeSettings,
+    accuracies: np.ndarray,
+    coordinates: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
     import pandas as pd
 
     energies = measured.energies
     group = energies.groups(settings.tau)
-    directions = modality_directions(measured.dictionary, energies.both, group)
-    write_parquet(
-        path,
-        pd.DataFrame(
-            {
-                "atom": np.arange(len(group)),
-                "energy_image": energies.image,
-                "energy_text": energies.text,
-                "energy": energies.both,
-                "frequency": energies.frequency,
-                "modality_score": energies.modality_score,
-                "group": group,
-                **{f"along_{name}": measured.dictionary @ d for name, d in directions.items()},
-            }
-        ),
+    return pd.DataFrame(
+        {
+            "atom": np.arange(len(group)),
+            "energy_image": energies.image,
+            "energy_text": energies.text,
+            "energy": energies.both,
+            "frequency": energies.frequency,
+            "modality_score": energies.modality_score,
+            "group": group,
+            "accuracy": own_accuracies(accuracies, group),
+            **coordinates,
+        }
     )
 
 
