@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
+    own_accuracies,
     probe_accuracies,
     probing_accuracy,
 )
@@ -82,3 +83,10 @@ def test_accuracies_agree_with_the_plain_loop(seed):
         for d in dictionary
     ]
     assert probe_accuracies(dictionary, image, text, centre) == pytest.approx(expected)
+
+
+def test_worked_own_accuracies():
+    accuracies = np.array([0.9, 0.2, 0.3, 0.7])
+    found = own_accuracies(accuracies, np.array(["image", "text", "bimodal", "dead"]))
+    assert found[:3].tolist() == pytest.approx([0.9, 0.8, 0.7])
+    assert math.isnan(found[3])
