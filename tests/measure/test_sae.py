@@ -137,13 +137,16 @@ def test_ideal_bridge_has_no_mass_left_after_thresholding(tables, ideal):
     assert set(shares["tau"]) == {0.05}
 
 
-def test_bridge_shares_of_an_ordinary_case_agree_with_direct_computation(tables, ordinary):
-    _, weights, codes = ordinary
+def test_bridge_shares_agree_with_direct_computation(tables, ordinary, save_dictionary, encoded):
+    # So many atoms that bridges are left above both percentiles.
+    atoms = np.random.default_rng(0).standard_normal((300, 16))
+    weights = save_dictionary("wide", atoms / np.linalg.norm(atoms, axis=1, keepdims=True), 12)
+    codes = encoded("wide-codes", weights, ordinary[0])
     read, dictionary = open_codes(codes), load_file(weights)["dictionary"]
     covariance, cosines = cross_covariance(read.image, read.text), dictionary @ dictionary.T
     bridge = np.abs(threshold(covariance, 99.9) * threshold(cosines, 90))
     energies = atom_energies(read.image, read.text)
-    shares = tables(*ordinary)["bridge_shares"]
+    shares = tables(ordinary[0], weights, codes)["bridge_shares"]
     seen = set()
     for limit, some in shares.groupby("threshold"):
         group = energies.groups(limit)
