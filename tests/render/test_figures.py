@@ -15,13 +15,26 @@ from mpl_toolkits.mplot3d.art3d import Path3DCollection
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet
+from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
 from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.ranks import moving_average
 from isoenergy.render import energies
 from isoenergy.render.figures import FIGURES, gather_figure, render_figure
 from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
-TARGETS = ("figure_02", "figure_10", "figure_11")
+TARGETS = (
+    "figure_02",
+    "figure_10",
+    "figure_11",
+    "figure_12",
+    "figure_13",
+    "figure_14",
+    "figure_15",
+    "figure_16",
+    "figure_17",
+)
+OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",)}
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),
@@ -53,7 +66,99 @@ def atoms_table(rng, n=80):
             "frequency": rng.uniform(0, 1, n),
             "modality_score": score,
             "group": group,
+            "accuracy": rng.uniform(0, 1, n),
             **{f"along_{name}": rng.normal(0, 0.2, n) for name in ("image", "bimodal", "text")},
+        }
+    )
+
+
+def bridge_shares_table(rng):
+    shares = rng.dirichlet(np.ones(len(PAIRS)), len(THRESHOLDS))
+    return pd.DataFrame(
+        {
+            "threshold": np.repeat(THRESHOLDS, len(PAIRS)),
+            "pair": np.tile(PAIRS, len(THRESHOLDS)),
+            "share": shares.ravel(),
+            "tau": 0.05,
+        }
+    )
+
+
+def transport_table(rng):
+    atoms = atoms_table(rng)
+    own = ["modality_score", "along_image", "along_bimodal", "along_text"]
+    moved = atoms[own].sample(frac=1, random_state=0).reset_index(drop=True)
+    moved["modality_score"] = moved["modality_score"].clip(lower=0)
+    moved[atoms["energy_image"] == 0] = np.nan
+    return atoms[["atom", "energy_image", "energy_text", "group", *own]].join(
+        moved.add_prefix("target_")
+    )
+
+
+def scores_table(rng, bins=20):
+    edges = np.linspace(-0.2, 0.5, bins + 1)
+    atoms = {"high": (7, 0.1477), "low": (61, 8.1e-5)}
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "which": which,
+                    "atom": atom,
+                    "energy": energy,
+                    "modality_score": 0.41,
+                    "activity": 0.562,
+                    "modality": modality,
+                    "active": active,
+                    "left": edges[:-1],
+                    "right": edges[1:],
+                    "count": rng.integers(0, 40 if active else 900, bins),
+                }
+            )
+            for which, (atom, energy) in atoms.items()
+            for modality in ("image", "text")
+            for active in (True, False)
+        ],
+        ignore_index=True,
+    )
+
+
+def unimodal_table(rng):
+    """Three text atoms and two image atoms of ``atoms_table``."""
+    parts = []
+    for side, atoms, strict in (("text", [2, 5, 3], True), ("image", [11, 14], False)):
+        n = len(atoms)
+        row, column = np.divmod(np.arange(n * n), n)
+        cosines = rng.uniform(0.5, 1, (n, n))
+        cosines = (cosines + cosines.T) / 2
+        parts.append(
+            pd.DataFrame(
+                {
+                    "side": side,
+                    "strict": strict,
+                    "row": row,
+                    "column": column,
+                    "row_atom": np.array(atoms)[row],
+                    "column_atom": np.array(atoms)[column],
+                    "cosine": cosines.ravel(),
+                    "mean_cosine": cosines.mean(),
+                    "frequency": 0.46,
+                    "energy_share": 0.201,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def ranks_table(rng, n=70):
+    energy = np.sort(10.0 ** rng.uniform(-6, -1, n))[::-1]
+    frequency = rng.uniform(1e-3, 0.5, n)
+    shown = {"energy": energy, "frequency": frequency, "magnitude": energy / frequency}
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, n + 1),
+            "atom": rng.permutation(n),
+            **shown,
+            **{f"{name}_smooth": moving_average(values) for name, values in shown.items()},
         }
     )
 
@@ -82,20 +187,33 @@ def cosines_table(rng, bins=9):
     )
 
 
-TABLES = {"atoms": atoms_table, "pca": pca_table, "cosines": cosines_table}
+TABLES = {
+    "atoms": atoms_table,
+    "pca": pca_table,
+    "cosines": cosines_table,
+    "bridge_shares": bridge_shares_table,
+    "transport": transport_table,
+    "scores": scores_table,
+    "unimodal": unimodal_table,
+    "ranks": ranks_table,
+}
 
 
 def make_sources(folder, target, models=1, change=lambda table: table):
+    """Sources of as many models as the figure shows, its first table changed."""
     figure = FIGURES[target]
     sources = []
-    for i in range(models):
-        for sae in ("SAE", "SAE-A") if figure.TABLE == "atoms" else ("",):
+    for i in range(min(models, figure.MODELS or models)):
+        for sae in OF_SAES[figure.OF]:
             place = folder / f"m{i}{sae}"
-            table = TABLES[figure.TABLE](np.random.default_rng(len(sources)))
-            write_parquet(place / "table.parquet", change(table))
-            source = {"model": f"m{i}", figure.TABLE: place / "table.parquet"}
+            source = {"model": f"m{i}"}
             if sae:
                 source["sae"] = sae
+            for name in figure.TABLES:
+                table = TABLES[name](np.random.default_rng(len(sources)))
+                source[name] = place / f"{name}.parquet"
+                first = name == next(iter(figure.TABLES))
+                write_parquet(source[name], change(table) if first else table)
             for j, name in enumerate(figure.METRICS):
                 write_metric(place, Metric(name, {"code": 0.31 + 0.1 * i + 0.05 * j}, {"pairs": 9}))
                 source[name] = place / f"{name}.json"
@@ -157,10 +275,16 @@ def test_stored_numbers_are_those_of_the_sources(tmp_path, target):
         panel = data[(data["model"] == source["model"]) & (data["sae"] == source.get("sae", ""))]
         if "part" in panel:
             panel = panel[panel["part"] != "mean"]
-        expected = read_parquet(source[figure.TABLE])[list(figure.COLUMNS)]
-        pd.testing.assert_frame_equal(
-            panel[list(figure.COLUMNS)].reset_index(drop=True), expected, check_exact=True
-        )
+        for table, columns in figure.TABLES.items():
+            rows = panel[panel["table"] == table] if "table" in panel else panel
+            expected = read_parquet(source[table])[list(columns)]
+            # A column that only one of several tables has is wider there.
+            pd.testing.assert_frame_equal(
+                rows[list(columns)].reset_index(drop=True),
+                expected,
+                check_exact=True,
+                check_dtype=len(figure.TABLES) == 1,
+            )
         for name in figure.METRICS:
             value = json.loads(source[name].read_text())["value"]
             assert (panel[name] == value).all()
@@ -182,7 +306,9 @@ def test_every_panel_is_labelled_and_nothing_is_cut_or_covered(
     texts = [text for text in shown(figure) if text in texts]
     told = [" ".join(text.get_text().split()) for text in texts]
     assert all(told.count(label) == 1 for label in data["panel"].unique())
-    assert data["panel"].nunique() == models * (2 if target == "figure_02" else 1)
+    module = FIGURES[target]
+    shown_models = min(models, module.MODELS or models)
+    assert data["panel"].nunique() == shown_models * len(OF_SAES[module.OF])
     assert min(text.get_fontsize() for text in texts) >= SMALLEST
     boxes = [text.get_window_extent() for text in texts]
     page = figure.bbox
@@ -322,9 +448,9 @@ def test_an_undefined_metric_is_a_dash(tmp_path):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_lacking_column_is_refused_before_anything_is_written(tmp_path, target):
-    column = FIGURES[target].COLUMNS[0]
+    table, (column, *_) = next(iter(FIGURES[target].TABLES.items()))
     sources = make_sources(tmp_path / "in", target, change=lambda t: t.drop(columns=column))
-    with pytest.raises(InputError, match=rf"^\S+table.parquet lacks the columns {column}; \w+"):
+    with pytest.raises(InputError, match=rf"^\S+{table}.parquet lacks the columns {column}; \w+"):
         render(tmp_path, target, sources)
     assert not (tmp_path / "out").exists()
 
