@@ -19,9 +19,10 @@ from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
 from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.ranks import moving_average
-from isoenergy.render import energies
+from isoenergy.render import probing, transport
 from isoenergy.render.figures import FIGURES, gather_figure, render_figure
-from isoenergy.render.style import PALETTE, SMALLEST, save_figure
+from isoenergy.render.space import COORDINATES
+from isoenergy.render.style import MODALITY, PALETTE, SMALLEST, save_figure
 
 TARGETS = (
     "figure_02",
@@ -339,7 +340,7 @@ def test_figure_02_draws_all_energy_and_every_live_atom(tmp_path):
     for box, (_, panel) in zip(boxes, live.groupby("sae", sort=False), strict=True):
         shadow, points = box.findobj(Path3DCollection)[:2]
         drawn = np.column_stack(points._offsets3d)
-        expected = panel.sort_values("energy", ascending=False)[list(energies.COORDINATES)]
+        expected = panel.sort_values("energy", ascending=False)[list(COORDINATES)]
         np.testing.assert_array_equal(drawn, expected)
         assert len(shadow.get_offsets()) == len(panel)
     assert "75 of 80 atoms live" in [text.get_text() for text in shown(figure)]
@@ -366,7 +367,7 @@ def test_figure_02_arrows_are_energy_weighted_means(tmp_path):
     assert list(means["group"]) == ["text", "bimodal", "image"]
     for _, mean in means.iterrows():
         own = atoms[atoms["group"] == mean["group"]]
-        for axis in energies.COORDINATES:
+        for axis in COORDINATES:
             assert mean[axis] == pytest.approx(np.average(own[axis], weights=own["energy"]))
 
 
@@ -396,6 +397,165 @@ def test_figure_11_draws_the_densities_with_recall(tmp_path):
     told = [text.get_text() for text in shown(figure)]
     assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
     assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
+
+
+def test_figure_12_stacks_the_shares_to_the_top_and_marks_tau(tmp_path):
+    data, figure = drawing(tmp_path, "figure_12")
+    stacked = [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.collections]
+    assert len(stacked) == 2
+    for ax, (_, panel) in zip(stacked, data.groupby("sae", sort=False), strict=True):
+        bottom = np.zeros(len(THRESHOLDS))
+        for pair, area in zip(PAIRS, ax.collections, strict=True):
+            share = panel[panel["pair"] == pair]["share"].to_numpy()
+            corners = area.get_paths()[0].vertices
+            top = [corners[corners[:, 0] == x, 1].max() for x in THRESHOLDS]
+            bottom = bottom + share
+            assert top == pytest.approx(bottom)
+        assert bottom == pytest.approx(np.ones(len(THRESHOLDS)))
+        (line,) = ax.lines
+        assert list(line.get_xdata()) == [0.05, 0.05]
+    told = [text.get_text() for text in shown(figure)]
+    assert told.count("ρ = 0.31 at τ = 0.05") == 2
+    assert [told.count(pair) for pair in PAIRS] == [1] * 6
+
+
+def test_figure_12_without_a_bridge_says_so(tmp_path):
+    sources = make_sources(tmp_path, "figure_12", change=lambda t: t.assign(share=np.nan))
+    for source in sources:
+        write_metric(source["rho"].parent, Metric("rho", {"code": float("nan")}, {"pairs": 9}))
+    figure = FIGURES["figure_12"].draw(gather_figure("figure_12", sources))
+    figure.draw_without_rendering()
+    told = [text.get_text() for text in shown(figure)]
+    assert told.count("ρ = – at τ = 0.05, no bridge to share") == 2
+
+
+def test_figure_13_moves_atoms_along_straight_lines_to_their_targets(tmp_path):
+    data, figure = drawing(tmp_path, "figure_13")
+    panel = data[data["sae"] == "SAE"]
+    boxes = figure.findobj(Axes3D)[: len(transport.TIMES) + 1]
+    # Colours of the modality scale at the start and at the end of the way.
+    moved = panel[(panel["group"] != "dead") & (panel["energy_image"] > 0)]
+    moved = moved.sort_values("energy_image", ascending=False)
+    own = moved[list(COORDINATES)].to_numpy()
+    goal = moved[[f"target_{axis}" for axis in COORDINATES]].to_numpy()
+    for box, t in zip(boxes, transport.TIMES.values(), strict=False):
+        (drawn,) = box.findobj(Path3DCollection)
+        np.testing.assert_allclose(np.column_stack(drawn._offsets3d), (1 - t) * own + t * goal)
+    # The strongest atom has the largest dot.
+    sizes, energy = boxes[0].findobj(Path3DCollection)[0].get_sizes(), moved["energy_image"]
+    expected = (energy / energy.max()) ** (2 / 3)
+    assert sizes / sizes[0] == pytest.approx(expected.to_numpy())
+    figure.draw_without_rendering()
+    for box, name in ((boxes[0], "modality_score"), (boxes[3], "target_modality_score")):
+        (drawn,) = box.findobj(Path3DCollection)
+        colours = MODALITY(moved[name].to_numpy())[drawn._z_markers_idx]
+        assert drawn.get_facecolor()[:, :3] == pytest.approx(colours[:, :3], abs=1e-3)
+    texts = panel[(panel["group"] != "dead") & (panel["energy_text"] > 0)]
+    (drawn,) = boxes[-1].findobj(Path3DCollection)
+    places = texts.sort_values("energy_text", ascending=False)[list(COORDINATES)]
+    np.testing.assert_array_equal(np.column_stack(drawn._offsets3d), places)
+    told = [text.get_text() for text in shown(figure)]
+    assert [told.count(name) for name in (*transport.TIMES, "texts", "FDA 0.31")] == [2] * 6
+
+
+def test_figure_14_stacks_all_energy_in_the_classes_of_the_atoms(tmp_path):
+    data, figure = drawing(tmp_path, "figure_14")
+    above, below = figure.axes[:2], figure.axes[2:4]
+    for top, bottom, (_, panel) in zip(above, below, data.groupby("sae", sort=False), strict=True):
+        live = panel[panel["group"] != "dead"]
+        share = live["energy"] / live["energy"].sum()
+        assert len(top.patches) == probing.BINS * len(probing.CLASSES)
+        heights = np.reshape([bar.get_height() for bar in top.patches], (-1, probing.BINS))
+        by_class = dict(zip(probing.CLASSES, heights.sum(axis=1), strict=True))
+        for name in ("text", "image"):
+            assert by_class[name] == pytest.approx(share[live["group"] == name].sum())
+        inside = (live["group"] == "bimodal") & live["modality_score"].between(1 / 3, 2 / 3)
+        assert by_class["bimodal, 1/3 ≤ μ ≤ 2/3"] == pytest.approx(share[inside].sum())
+        assert heights.sum() == pytest.approx(1)
+        low = share[live["accuracy"] < 0.5].sum()
+        assert heights[:, : probing.BINS // 2].sum() == pytest.approx(low)
+        (cells,) = bottom.collections
+        assert cells.get_array().sum() == pytest.approx(1)
+    assert above[0].get_ylim() == (0, probing.TOP)
+
+
+def test_figure_14_grows_with_a_bar_above_its_usual_top(tmp_path):
+    _, figure = drawing(tmp_path, "figure_14", change=lambda t: t.assign(accuracy=0.995))
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(1.05)
+
+
+def test_figure_15_stacks_light_on_dark_images_up_texts_down(tmp_path):
+    data, figure = drawing(tmp_path, "figure_15")
+    assert data["sae"].unique().tolist() == ["SAE-A"]
+    for ax, which in zip(figure.axes, ("high", "low"), strict=True):
+        some = data[data["which"] == which]
+        bars = ax.patches
+        for modality, sign, start in (("image", 1, 0), ("text", -1, 40)):
+            own = some[some["modality"] == modality]
+            dark = own[own["active"]]["count"].to_numpy()
+            light = own[~own["active"]]["count"].to_numpy()
+            ends = [bar.get_y() + bar.get_height() for bar in bars[start : start + 40]]
+            assert ends[:20] == (sign * dark).tolist()
+            assert ends[20:] == (sign * (dark + light)).tolist()
+            colours = {to_rgb(bar.get_facecolor()[:3]) for bar in bars[start : start + 20]}
+            assert max(map(sum, colours)) < sum(to_rgb(PALETTE[modality]))
+    told = " ".join(text.get_text() for text in shown(figure))
+    assert "atom 7, E 0.15, μ 0.41\nactive in 56.2% of pairs" in told
+    assert "atom 61, E 8.1e-05" in told
+
+
+def test_figure_15_of_one_atom_has_one_panel(tmp_path):
+    _, figure = drawing(tmp_path, "figure_15", change=lambda t: t[t["which"] == "high"])
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 1
+
+
+def test_figure_16_circles_the_atoms_whose_cosines_it_maps(tmp_path):
+    data, figure = drawing(tmp_path, "figure_16")
+    pairs = data[data["table"] == "unimodal"]
+    maps = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    for found, (_, own) in zip(maps, pairs.groupby("side", sort=False), strict=True):
+        n = len(found)
+        np.testing.assert_array_equal(found.ravel(), own["cosine"])
+        assert n * n == len(own)
+    circles = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in circles] == [3, 2]
+    atoms = data[data["table"] == "atoms"].set_index("atom")
+    strongest = atoms.loc[[2, 3, 5], "energy_text"]
+    assert sorted(10 ** circles[0].get_ydata()) == pytest.approx(sorted(strongest))
+    (cells,) = hexbins(figure)
+    assert cells.get_array().sum() == pytest.approx(1)
+    told = " ".join(text.get_text() for text in shown(figure))
+    mean = pairs[pairs["side"] == "text"]["cosine"].mean()
+    assert f"3 text atoms:\nμ ≤ 0.001, E > 0.001\nmean cosine {mean:.2f}\ntotal f 0.46" in told
+    assert "2 image atoms:\nstrongest, μ > 1 − τ" in told
+
+
+@pytest.mark.parametrize("sides", [["text"], ["image"], []])
+def test_figure_16_without_atoms_of_a_side_says_so(tmp_path, sides):
+    sources = make_sources(tmp_path, "figure_16")
+    pairs = unimodal_table(np.random.default_rng(0))
+    write_parquet(sources[0]["unimodal"], pairs[pairs["side"].isin(sides)])
+    data = gather_figure("figure_16", sources)
+    write_parquet(tmp_path / "data.parquet", data)
+    figure = FIGURES["figure_16"].draw(read_parquet(tmp_path / "data.parquet"))
+    figure.draw_without_rendering()
+    told = [text.get_text() for text in shown(figure)]
+    for side in ("text", "image"):
+        assert told.count(f"no live {side} atom") == (side not in sides)
+
+
+def test_figure_17_draws_every_atom_and_its_moving_average(tmp_path):
+    data, figure = drawing(tmp_path, "figure_17")
+    plotted = [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.lines]
+    for ax, (_, panel) in zip(plotted, data.groupby("sae", sort=False), strict=True):
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+        for i, name in enumerate(("energy", "frequency", "magnitude")):
+            thin, thick = ax.lines[2 * i : 2 * i + 2]
+            np.testing.assert_array_equal(thin.get_xydata(), panel[["rank", name]])
+            np.testing.assert_array_equal(thick.get_ydata(), panel[f"{name}_smooth"])
+            assert thin.get_linewidth() < thick.get_linewidth()
+            assert thin.get_color() == thick.get_color()
 
 
 def _one_live(table):

@@ -68,7 +68,7 @@ def draw(data: pd.DataFrame) -> Figure:
         first = some.iloc[0]
         ax.set_title(_TITLES[which], pad=2 * SMALLEST + 8)
         ax.annotate(
-            f"atom {first['atom']}, E {first['energy']:.1e}, μ {first['modality_score']:.2f}\n"
+            f"atom {first['atom']}, E {first['energy']:.2g}, μ {first['modality_score']:.2f}\n"
             f"active in {first['activity']:.1%} of pairs",
             (0, 1),
             (0, 4),

@@ -39,7 +39,9 @@ _LAST = "texts"
 # Atoms below this share of the strongest atom's energy do not widen the box.
 _WEAK = 1e-3
 # Inches.
-_TOP, _ROW, _NAME = 0.75, 1.95, 0.42
+_TOP, _NAME, _ROW, _UNDER = 0.75, 0.45, 1.25, 0.25
+# Room for the name of the vertical axis.
+_LEFT = 0.3
 _BAR = 0.12
 _BAR_WIDTH = 2.4
 
@@ -67,12 +69,12 @@ def draw(data: pd.DataFrame) -> Figure:
         As gathered, for every panel.
     """
     groups = [group for _, group in data.groupby(["model", "sae"], sort=False)]
-    height = _TOP + (_ROW + _NAME) * len(groups)
+    height = _TOP + (_NAME + _ROW + _UNDER) * len(groups)
     figure = Figure(figsize=(WIDTH, height))
     columns = [*TIMES, _LAST]
-    side = WIDTH / len(columns)
+    side = (WIDTH - _LEFT) / len(columns)
     for row, group in enumerate(groups):
-        top = _TOP + row * (_ROW + _NAME)
+        top = _TOP + row * (_NAME + _ROW + _UNDER)
         first = group.iloc[0]
         fda = format_number(first["fda"], float("nan"), 2)
         above = 1 - (top + 0.2) / height
@@ -81,21 +83,15 @@ def draw(data: pd.DataFrame) -> Figure:
         live = group[group["group"] != "dead"]
         limits = _limits(live)
         for column, name in enumerate(columns):
-            figure.text(
-                (column + 0.5) * side / WIDTH, 1 - (top + _NAME) / height, name, ha="center"
-            )
+            left = (_LEFT + column * side) / WIDTH
+            figure.text(left + side / 2 / WIDTH, 1 - (top + _NAME) / height, name, ha="center")
             box = figure.add_axes(
-                (
-                    column * side / WIDTH,
-                    1 - (top + _NAME + _ROW) / height,
-                    side / WIDTH,
-                    _ROW / height,
-                ),
+                (left, 1 - (top + _NAME + _ROW) / height, side / WIDTH, _ROW / height),
                 projection="3d",
                 computed_zorder=False,
             )
             _draw_atoms(box, live, TIMES.get(name))
-            _dress(box, *limits)
+            _dress(box, *limits, named=column == 0)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), MODALITY),
         cax=figure.add_axes(
@@ -148,11 +144,12 @@ def _draw_atoms(box: Axes3D, live: pd.DataFrame, t: float | None) -> None:
     )
 
 
-def _dress(box: Axes3D, low: float, high: float) -> None:
+def _dress(box: Axes3D, low: float, high: float, named: bool) -> None:
     frame(box, low, high)
     for axis, name in zip((box.xaxis, box.yaxis, box.zaxis), COORDINATES, strict=True):
         axis.set_ticklabels([])
         axis.set_tick_params(length=0)
-        axis.set_label_text(name.removeprefix("along_"), fontsize=SMALLEST)
-        axis.labelpad = -12
-    box.set_box_aspect(None, zoom=1.1)
+        if named:
+            axis.set_label_text(name.removeprefix("along_"), fontsize=SMALLEST)
+            axis.labelpad = -14
+    box.set_box_aspect(None, zoom=1.15)

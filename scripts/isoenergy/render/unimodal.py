@@ -44,8 +44,8 @@ METRICS = ()
 _EVERY = list(dict.fromkeys(["table", *TABLES["atoms"], *TABLES["unimodal"]]))
 # Inches: the plane on the left, a map for each side on its right.
 _HEIGHT = 4.0
-_PLANE_AT, _PLANE = (0.75, 1.0), 2.25
-_MAP_TOP, _MAP = 1.35, 1.5
+_PLANE_AT, _PLANE = (0.75, 1.18), 2.25
+_MAP_TOP, _MAP = 1.4, 1.5
 _MAPS_AT = (3.65, 5.35)
 _BAR = 0.12
 _BOUNDS = {
