@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from isoenergy.embed.store import open_store
 from isoenergy.encode.codes import open_codes
 from isoenergy.errors import InputError
-from isoenergy.measure.bridge import cross_covariance, threshold
+from isoenergy.measure.bridge import cross_covariance
 from isoenergy.measure.energy import atom_energies
 from isoenergy.measure.sae import (
     FACTOR_METRICS,
@@ -143,8 +143,10 @@ def test_bridge_shares_agree_with_direct_computation(tables, ordinary, save_dict
     weights = save_dictionary("wide", atoms / np.linalg.norm(atoms, axis=1, keepdims=True), 12)
     codes = encoded("wide-codes", weights, ordinary[0])
     read, dictionary = open_codes(codes), load_file(weights)["dictionary"]
-    covariance, cosines = cross_covariance(read.image, read.text), dictionary @ dictionary.T
-    bridge = np.abs(threshold(covariance, 99.9) * threshold(cosines, 90))
+    covariance = read.image.toarray().T @ read.text.toarray() / len(read)
+    bridge = np.ones_like(covariance)
+    for factor, percent in ((covariance, 99.9), (dictionary @ dictionary.T, 90)):
+        bridge *= np.where(np.abs(factor) >= np.percentile(factor, percent), np.abs(factor), 0)
     energies = atom_energies(read.image, read.text)
     shares = tables(ordinary[0], weights, codes)["bridge_shares"]
     seen = set()

@@ -433,27 +433,35 @@ def test_figure_13_moves_atoms_along_straight_lines_to_their_targets(tmp_path):
     data, figure = drawing(tmp_path, "figure_13")
     panel = data[data["sae"] == "SAE"]
     boxes = figure.findobj(Axes3D)[: len(transport.TIMES) + 1]
-    # Colours of the modality scale at the start and at the end of the way.
-    moved = panel[(panel["group"] != "dead") & (panel["energy_image"] > 0)]
-    moved = moved.sort_values("energy_image", ascending=False)
-    own = moved[list(COORDINATES)].to_numpy()
-    goal = moved[[f"target_{axis}" for axis in COORDINATES]].to_numpy()
-    for box, t in zip(boxes, transport.TIMES.values(), strict=False):
+    live = panel[panel["group"] != "dead"]
+    low, high = boxes[0].get_xlim()
+
+    def drawn_in(box):
         (drawn,) = box.findobj(Path3DCollection)
-        np.testing.assert_allclose(np.column_stack(drawn._offsets3d), (1 - t) * own + t * goal)
-    # The strongest atom has the largest dot.
-    sizes, energy = boxes[0].findobj(Path3DCollection)[0].get_sizes(), moved["energy_image"]
-    expected = (energy / energy.max()) ** (2 / 3)
-    assert sizes / sizes[0] == pytest.approx(expected.to_numpy())
+        return drawn, np.column_stack(drawn._offsets3d)
+
+    def expected(energy, t):
+        some = live[live[energy] > 0].sort_values(energy, ascending=False)
+        goal = some[[f"target_{axis}" for axis in COORDINATES]].to_numpy()
+        places = some[list(COORDINATES)].to_numpy()
+        places = (1 - t) * places + t * goal if t else places
+        inside = ((places >= low) & (places <= high)).all(axis=1)
+        strong = some["energy_image"] >= 0.01 * live["energy_image"].max()
+        assert inside[strong].all()
+        return some[inside], places[inside]
+
+    for box, t in zip(boxes[:-1], transport.TIMES.values(), strict=True):
+        np.testing.assert_allclose(drawn_in(box)[1], expected("energy_image", t)[1])
+    np.testing.assert_array_equal(drawn_in(boxes[-1])[1], expected("energy_text", 0)[1])
+    sizes, moved = drawn_in(boxes[0])[0].get_sizes(), expected("energy_image", 0)[0]
+    share = moved["energy_image"] / moved["energy_image"].max()
+    assert sizes / sizes[0] == pytest.approx(share.to_numpy() ** (2 / 3))
     figure.draw_without_rendering()
-    for box, name in ((boxes[0], "modality_score"), (boxes[3], "target_modality_score")):
-        (drawn,) = box.findobj(Path3DCollection)
+    for box, t, name in ((boxes[0], 0, "modality_score"), (boxes[3], 1, "target_modality_score")):
+        drawn, moved = drawn_in(box)[0], expected("energy_image", t)[0]
+        # Once drawn, the farthest comes first.
         colours = MODALITY(moved[name].to_numpy())[drawn._z_markers_idx]
         assert drawn.get_facecolor()[:, :3] == pytest.approx(colours[:, :3], abs=1e-3)
-    texts = panel[(panel["group"] != "dead") & (panel["energy_text"] > 0)]
-    (drawn,) = boxes[-1].findobj(Path3DCollection)
-    places = texts.sort_values("energy_text", ascending=False)[list(COORDINATES)]
-    np.testing.assert_array_equal(np.column_stack(drawn._offsets3d), places)
     told = [text.get_text() for text in shown(figure)]
     assert [told.count(name) for name in (*transport.TIMES, "texts", "FDA 0.31")] == [2] * 6
 

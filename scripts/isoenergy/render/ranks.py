@@ -50,14 +50,14 @@ def draw(data: pd.DataFrame) -> Figure:
     part, axes, _ = panels(len(groups), shape=0.9, extra=0.9)
     for ax, group in zip(axes, groups, strict=True):
         for name, (_, colour, style) in _CURVES.items():
-            ax.plot(group["rank"], group[name], color=colour, linewidth=0.6, alpha=0.4)
+            ax.plot(group["rank"], group[name], color=colour, linewidth=0.6, alpha=0.55)
             ax.plot(
                 group["rank"], group[f"{name}_smooth"], color=colour, linewidth=1.8, linestyle=style
             )
         ax.set(xscale="log", yscale="log")
         ax.grid()
         label(ax, group["panel"].iloc[0], f"{len(group):,} live atoms", room(ax))
-    label_axes(axes, "rank by energy", "per atom")
+    label_axes(axes, "rank by energy", "E, f and E / f of an atom")
     handles = [Line2D([], [], color=c, linewidth=1.8, linestyle=s) for _, c, s in _CURVES.values()]
     names = [name for name, _, _ in _CURVES.values()]
     part.legend(handles, names, loc="outside upper center", ncols=len(names))

@@ -36,12 +36,13 @@ METRICS = ("fda",)
 # What is seen after this share of the way; then the texts' own atoms.
 TIMES = {"images, t = 0": 0.0, "t = ⅓": 1 / 3, "t = ⅔": 2 / 3, "t = 1": 1.0}
 _LAST = "texts"
-# Atoms below this share of the strongest atom's energy do not widen the box.
-_WEAK = 1e-3
+# Atoms below this share of the strongest atom's energy do not widen the box; those that lie
+# outside it are left out.
+_WEAK = 1e-2
 # Inches.
 _TOP, _NAME, _ROW, _UNDER = 0.75, 0.45, 1.25, 0.25
-# Room for the name of the vertical axis.
-_LEFT = 0.3
+# Room for the name of the vertical axis, and for corners that reach over.
+_LEFT, _RIGHT = 0.3, 0.06
 _BAR = 0.12
 _BAR_WIDTH = 2.4
 
@@ -72,7 +73,7 @@ def draw(data: pd.DataFrame) -> Figure:
     height = _TOP + (_NAME + _ROW + _UNDER) * len(groups)
     figure = Figure(figsize=(WIDTH, height))
     columns = [*TIMES, _LAST]
-    side = (WIDTH - _LEFT) / len(columns)
+    side = (WIDTH - _LEFT - _RIGHT) / len(columns)
     for row, group in enumerate(groups):
         top = _TOP + row * (_NAME + _ROW + _UNDER)
         first = group.iloc[0]
@@ -90,7 +91,7 @@ def draw(data: pd.DataFrame) -> Figure:
                 projection="3d",
                 computed_zorder=False,
             )
-            _draw_atoms(box, live, TIMES.get(name))
+            _draw_atoms(box, live, TIMES.get(name), limits)
             _dress(box, *limits, named=column == 0)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), MODALITY),
@@ -119,7 +120,9 @@ def _limits(live: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _draw_atoms(box: Axes3D, live: pd.DataFrame, t: float | None) -> None:
+def _draw_atoms(
+    box: Axes3D, live: pd.DataFrame, t: float | None, limits: tuple[float, float]
+) -> None:
     """Atoms after a share ``t`` of the way of their image energy; the texts' atoms for None."""
     name = "energy_text" if t is None else "energy_image"
     moved = live[live[name] > 0].sort_values(name, ascending=False, kind="stable")
@@ -132,13 +135,14 @@ def _draw_atoms(box: Axes3D, live: pd.DataFrame, t: float | None) -> None:
         goal = MODALITY(moved["target_modality_score"].to_numpy(dtype=float))[:, :3]
         places = (1 - t) * places + t * targets
         colours = blend(colours, goal, t)
-    across = diameters(moved[name].to_numpy(dtype=float)) / 2
+    across = diameters(moved[name].to_numpy(dtype=float)) / 1.5
+    inside = ((places >= limits[0]) & (places <= limits[1])).all(axis=1)
     box.scatter(
-        *places.T,
-        s=across**2,
-        c=colours,
+        *places[inside].T,
+        s=across[inside] ** 2,
+        c=colours[inside],
         edgecolors="white",
-        linewidths=np.minimum(across / 10, 0.4),
+        linewidths=np.minimum(across[inside] / 10, 0.4),
         depthshade=False,
         rasterized=True,
     )
