@@ -6,23 +6,20 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Path3DCollection
+from samples import OF_SAES, drawing, hexbins, make_sources, pca_table, shown
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet
-from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
 from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.metric import Metric, write_metric
-from isoenergy.measure.ranks import moving_average
-from isoenergy.render import probing, transport
 from isoenergy.render.figures import FIGURES, gather_figure, render_figure
 from isoenergy.render.space import COORDINATES
-from isoenergy.render.style import MODALITY, PALETTE, SMALLEST, save_figure
+from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
 TARGETS = (
     "figure_02",
@@ -35,7 +32,6 @@ TARGETS = (
     "figure_16",
     "figure_17",
 )
-OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",)}
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),
@@ -48,200 +44,11 @@ BLINDNESS = {
 }  # fmt: skip
 
 
-def atoms_table(rng, n=80):
-    """Atoms of all groups; some dead, one for each modality with no energy in the other."""
-    image, text = 10.0 ** rng.uniform(-6, -2, (2, n))
-    image[:10] *= 1e-2
-    text[10:20] *= 1e-2
-    image[0] = text[10] = 0
-    image[-5:] = text[-5:] = 0
-    total = image + text
-    score = np.divide(image, total, out=np.full(n, -1.0), where=total > 0)
-    group = np.select([score < 0, score < 0.05, score > 0.95], ["dead", "text", "image"], "bimodal")
-    return pd.DataFrame(
-        {
-            "atom": np.arange(n),
-            "energy_image": image,
-            "energy_text": text,
-            "energy": total / 2,
-            "frequency": rng.uniform(0, 1, n),
-            "modality_score": score,
-            "group": group,
-            "accuracy": rng.uniform(0, 1, n),
-            **{f"along_{name}": rng.normal(0, 0.2, n) for name in ("image", "bimodal", "text")},
-        }
-    )
-
-
-def bridge_shares_table(rng):
-    shares = rng.dirichlet(np.ones(len(PAIRS)), len(THRESHOLDS))
-    return pd.DataFrame(
-        {
-            "threshold": np.repeat(THRESHOLDS, len(PAIRS)),
-            "pair": np.tile(PAIRS, len(THRESHOLDS)),
-            "share": shares.ravel(),
-            "tau": 0.05,
-        }
-    )
-
-
-def transport_table(rng):
-    atoms = atoms_table(rng)
-    own = ["modality_score", "along_image", "along_bimodal", "along_text"]
-    moved = atoms[own].sample(frac=1, random_state=0).reset_index(drop=True)
-    moved["modality_score"] = moved["modality_score"].clip(lower=0)
-    moved[atoms["energy_image"] == 0] = np.nan
-    return atoms[["atom", "energy_image", "energy_text", "group", *own]].join(
-        moved.add_prefix("target_")
-    )
-
-
-def scores_table(rng, bins=20):
-    edges = np.linspace(-0.2, 0.5, bins + 1)
-    atoms = {"high": (7, 0.1477), "low": (61, 8.1e-5)}
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "which": which,
-                    "atom": atom,
-                    "energy": energy,
-                    "modality_score": 0.41,
-                    "activity": 0.562,
-                    "modality": modality,
-                    "active": active,
-                    "left": edges[:-1],
-                    "right": edges[1:],
-                    "count": rng.integers(0, 40 if active else 900, bins),
-                }
-            )
-            for which, (atom, energy) in atoms.items()
-            for modality in ("image", "text")
-            for active in (True, False)
-        ],
-        ignore_index=True,
-    )
-
-
-def unimodal_table(rng):
-    """Three text atoms and two image atoms of ``atoms_table``."""
-    parts = []
-    for side, atoms, strict in (("text", [2, 5, 3], True), ("image", [11, 14], False)):
-        n = len(atoms)
-        row, column = np.divmod(np.arange(n * n), n)
-        cosines = rng.uniform(0.5, 1, (n, n))
-        cosines = (cosines + cosines.T) / 2
-        parts.append(
-            pd.DataFrame(
-                {
-                    "side": side,
-                    "strict": strict,
-                    "row": row,
-                    "column": column,
-                    "row_atom": np.array(atoms)[row],
-                    "column_atom": np.array(atoms)[column],
-                    "cosine": cosines.ravel(),
-                    "mean_cosine": cosines.mean(),
-                    "frequency": 0.46,
-                    "energy_share": 0.201,
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def ranks_table(rng, n=70):
-    energy = np.sort(10.0 ** rng.uniform(-6, -1, n))[::-1]
-    frequency = rng.uniform(1e-3, 0.5, n)
-    shown = {"energy": energy, "frequency": frequency, "magnitude": energy / frequency}
-    return pd.DataFrame(
-        {
-            "rank": np.arange(1, n + 1),
-            "atom": rng.permutation(n),
-            **shown,
-            **{f"{name}_smooth": moving_average(values) for name, values in shown.items()},
-        }
-    )
-
-
-def pca_table(rng, n=60):
-    xy = rng.normal(0, 0.1, (2 * n, 2)).astype(np.float32)
-    xy[:n, 0] -= 0.4
-    return pd.DataFrame({"modality": np.repeat(["image", "text"], n), "x": xy[:, 0], "y": xy[:, 1]})
-
-
-def cosines_table(rng, bins=9):
-    edges = np.linspace(-0.3, 1, bins + 1)
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "kind": kind,
-                    "left": edges[:-1],
-                    "right": edges[1:],
-                    "density": rng.uniform(0, 9, bins),
-                }
-            )
-            for kind in COSINE_KINDS
-        ],
-        ignore_index=True,
-    )
-
-
-TABLES = {
-    "atoms": atoms_table,
-    "pca": pca_table,
-    "cosines": cosines_table,
-    "bridge_shares": bridge_shares_table,
-    "transport": transport_table,
-    "scores": scores_table,
-    "unimodal": unimodal_table,
-    "ranks": ranks_table,
-}
-
-
-def make_sources(folder, target, models=1, change=lambda table: table):
-    """Sources of as many models as the figure shows, its first table changed."""
-    figure = FIGURES[target]
-    sources = []
-    for i in range(min(models, figure.MODELS or models)):
-        for sae in OF_SAES[figure.OF]:
-            place = folder / f"m{i}{sae}"
-            source = {"model": f"m{i}"}
-            if sae:
-                source["sae"] = sae
-            for name in figure.TABLES:
-                table = TABLES[name](np.random.default_rng(len(sources)))
-                source[name] = place / f"{name}.parquet"
-                first = name == next(iter(figure.TABLES))
-                write_parquet(source[name], change(table) if first else table)
-            for j, name in enumerate(figure.METRICS):
-                write_metric(place, Metric(name, {"code": 0.31 + 0.1 * i + 0.05 * j}, {"pairs": 9}))
-                source[name] = place / f"{name}.json"
-            sources.append(source)
-    return sources
-
-
 def render(folder, target, sources, caption="A caption."):
     names = ("data.parquet", "figure.png", "figure.pdf", "figure.txt")
     outputs = [folder / "out" / name for name in names]
     render_figure(target, sources, caption, {}, {}, *outputs)
     return outputs
-
-
-def drawing(folder, target, models=1, change=lambda table: table):
-    sources = make_sources(folder, target, models, change)
-    data = gather_figure(target, sources)
-    return data, FIGURES[target].draw(data)
-
-
-def shown(figure):
-    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-
-
-def hexbins(figure):
-    return [c for ax in figure.findobj(matplotlib.axes.Axes) for c in ax.collections
-            if type(c) is PolyCollection and c.get_array() is not None]  # fmt: skip
 
 
 def test_targets_are_registered():
@@ -291,12 +98,12 @@ def test_stored_numbers_are_those_of_the_sources(tmp_path, target):
             assert (panel[name] == value).all()
 
 
-@pytest.mark.parametrize("models", [1, 3])
+@pytest.mark.parametrize(("models", "saes"), [(1, None), (3, None), (1, 1)])
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_panel_is_labelled_and_nothing_is_cut_or_covered(
-    tmp_path, monkeypatch, target, models
+    tmp_path, monkeypatch, target, models, saes
 ):
-    data, figure = drawing(tmp_path, target, models)
+    data, figure = drawing(tmp_path, target, models, saes=saes)
     figure.draw_without_rendering()
     # Only what is drawn counts: ticks outside the view have labels as well.
     texts = []
@@ -309,7 +116,7 @@ def test_every_panel_is_labelled_and_nothing_is_cut_or_covered(
     assert all(told.count(label) == 1 for label in data["panel"].unique())
     module = FIGURES[target]
     shown_models = min(models, module.MODELS or models)
-    assert data["panel"].nunique() == shown_models * len(OF_SAES[module.OF])
+    assert data["panel"].nunique() == shown_models * len(OF_SAES[module.OF][:saes])
     assert min(text.get_fontsize() for text in texts) >= SMALLEST
     boxes = [text.get_window_extent() for text in texts]
     page = figure.bbox
@@ -397,173 +204,6 @@ def test_figure_11_draws_the_densities_with_recall(tmp_path):
     told = [text.get_text() for text in shown(figure)]
     assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
     assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
-
-
-def test_figure_12_stacks_the_shares_to_the_top_and_marks_tau(tmp_path):
-    data, figure = drawing(tmp_path, "figure_12")
-    stacked = [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.collections]
-    assert len(stacked) == 2
-    for ax, (_, panel) in zip(stacked, data.groupby("sae", sort=False), strict=True):
-        bottom = np.zeros(len(THRESHOLDS))
-        for pair, area in zip(PAIRS, ax.collections, strict=True):
-            share = panel[panel["pair"] == pair]["share"].to_numpy()
-            corners = area.get_paths()[0].vertices
-            top = [corners[corners[:, 0] == x, 1].max() for x in THRESHOLDS]
-            bottom = bottom + share
-            assert top == pytest.approx(bottom)
-        assert bottom == pytest.approx(np.ones(len(THRESHOLDS)))
-        (line,) = ax.lines
-        assert list(line.get_xdata()) == [0.05, 0.05]
-    told = [text.get_text() for text in shown(figure)]
-    assert told.count("ρ = 0.31 at τ = 0.05") == 2
-    assert [told.count(pair) for pair in PAIRS] == [1] * 6
-
-
-def test_figure_12_without_a_bridge_says_so(tmp_path):
-    sources = make_sources(tmp_path, "figure_12", change=lambda t: t.assign(share=np.nan))
-    for source in sources:
-        write_metric(source["rho"].parent, Metric("rho", {"code": float("nan")}, {"pairs": 9}))
-    figure = FIGURES["figure_12"].draw(gather_figure("figure_12", sources))
-    figure.draw_without_rendering()
-    told = [text.get_text() for text in shown(figure)]
-    assert told.count("ρ = – at τ = 0.05, no bridge to share") == 2
-
-
-def test_figure_13_moves_atoms_along_straight_lines_to_their_targets(tmp_path):
-    data, figure = drawing(tmp_path, "figure_13")
-    panel = data[data["sae"] == "SAE"]
-    boxes = figure.findobj(Axes3D)[: len(transport.TIMES) + 1]
-    live = panel[panel["group"] != "dead"]
-    low, high = boxes[0].get_xlim()
-
-    def drawn_in(box):
-        (drawn,) = box.findobj(Path3DCollection)
-        return drawn, np.column_stack(drawn._offsets3d)
-
-    def expected(energy, t):
-        some = live[live[energy] > 0].sort_values(energy, ascending=False)
-        goal = some[[f"target_{axis}" for axis in COORDINATES]].to_numpy()
-        places = some[list(COORDINATES)].to_numpy()
-        places = (1 - t) * places + t * goal if t else places
-        inside = ((places >= low) & (places <= high)).all(axis=1)
-        strong = some["energy_image"] >= 0.01 * live["energy_image"].max()
-        assert inside[strong].all()
-        return some[inside], places[inside]
-
-    for box, t in zip(boxes[:-1], transport.TIMES.values(), strict=True):
-        np.testing.assert_allclose(drawn_in(box)[1], expected("energy_image", t)[1])
-    np.testing.assert_array_equal(drawn_in(boxes[-1])[1], expected("energy_text", 0)[1])
-    sizes, moved = drawn_in(boxes[0])[0].get_sizes(), expected("energy_image", 0)[0]
-    share = moved["energy_image"] / moved["energy_image"].max()
-    assert sizes / sizes[0] == pytest.approx(share.to_numpy() ** (2 / 3))
-    figure.draw_without_rendering()
-    for box, t, name in ((boxes[0], 0, "modality_score"), (boxes[3], 1, "target_modality_score")):
-        drawn, moved = drawn_in(box)[0], expected("energy_image", t)[0]
-        # Once drawn, the farthest comes first.
-        colours = MODALITY(moved[name].to_numpy())[drawn._z_markers_idx]
-        assert drawn.get_facecolor()[:, :3] == pytest.approx(colours[:, :3], abs=1e-3)
-    told = [text.get_text() for text in shown(figure)]
-    assert [told.count(name) for name in (*transport.TIMES, "texts", "FDA 0.31")] == [2] * 6
-
-
-def test_figure_14_stacks_all_energy_in_the_classes_of_the_atoms(tmp_path):
-    data, figure = drawing(tmp_path, "figure_14")
-    above, below = figure.axes[:2], figure.axes[2:4]
-    for top, bottom, (_, panel) in zip(above, below, data.groupby("sae", sort=False), strict=True):
-        live = panel[panel["group"] != "dead"]
-        share = live["energy"] / live["energy"].sum()
-        assert len(top.patches) == probing.BINS * len(probing.CLASSES)
-        heights = np.reshape([bar.get_height() for bar in top.patches], (-1, probing.BINS))
-        by_class = dict(zip(probing.CLASSES, heights.sum(axis=1), strict=True))
-        for name in ("text", "image"):
-            assert by_class[name] == pytest.approx(share[live["group"] == name].sum())
-        inside = (live["group"] == "bimodal") & live["modality_score"].between(1 / 3, 2 / 3)
-        assert by_class["bimodal, 1/3 ≤ μ ≤ 2/3"] == pytest.approx(share[inside].sum())
-        assert heights.sum() == pytest.approx(1)
-        low = share[live["accuracy"] < 0.5].sum()
-        assert heights[:, : probing.BINS // 2].sum() == pytest.approx(low)
-        (cells,) = bottom.collections
-        assert cells.get_array().sum() == pytest.approx(1)
-    assert above[0].get_ylim() == (0, probing.TOP)
-
-
-def test_figure_14_grows_with_a_bar_above_its_usual_top(tmp_path):
-    _, figure = drawing(tmp_path, "figure_14", change=lambda t: t.assign(accuracy=0.995))
-    assert figure.axes[0].get_ylim()[1] == pytest.approx(1.05)
-
-
-def test_figure_15_stacks_light_on_dark_images_up_texts_down(tmp_path):
-    data, figure = drawing(tmp_path, "figure_15")
-    assert data["sae"].unique().tolist() == ["SAE-A"]
-    for ax, which in zip(figure.axes, ("high", "low"), strict=True):
-        some = data[data["which"] == which]
-        bars = ax.patches
-        for modality, sign, start in (("image", 1, 0), ("text", -1, 40)):
-            own = some[some["modality"] == modality]
-            dark = own[own["active"]]["count"].to_numpy()
-            light = own[~own["active"]]["count"].to_numpy()
-            ends = [bar.get_y() + bar.get_height() for bar in bars[start : start + 40]]
-            assert ends[:20] == (sign * dark).tolist()
-            assert ends[20:] == (sign * (dark + light)).tolist()
-            colours = {to_rgb(bar.get_facecolor()[:3]) for bar in bars[start : start + 20]}
-            assert max(map(sum, colours)) < sum(to_rgb(PALETTE[modality]))
-    told = " ".join(text.get_text() for text in shown(figure))
-    assert "atom 7, E 0.15, μ 0.41\nactive in 56.2% of pairs" in told
-    assert "atom 61, E 8.1e-05" in told
-
-
-def test_figure_15_of_one_atom_has_one_panel(tmp_path):
-    _, figure = drawing(tmp_path, "figure_15", change=lambda t: t[t["which"] == "high"])
-    figure.draw_without_rendering()
-    assert len(figure.axes) == 1
-
-
-def test_figure_16_circles_the_atoms_whose_cosines_it_maps(tmp_path):
-    data, figure = drawing(tmp_path, "figure_16")
-    pairs = data[data["table"] == "unimodal"]
-    maps = [ax.images[0].get_array() for ax in figure.axes if ax.images]
-    for found, (_, own) in zip(maps, pairs.groupby("side", sort=False), strict=True):
-        n = len(found)
-        np.testing.assert_array_equal(found.ravel(), own["cosine"])
-        assert n * n == len(own)
-    circles = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert [len(line.get_xdata()) for line in circles] == [3, 2]
-    atoms = data[data["table"] == "atoms"].set_index("atom")
-    strongest = atoms.loc[[2, 3, 5], "energy_text"]
-    assert sorted(10 ** circles[0].get_ydata()) == pytest.approx(sorted(strongest))
-    (cells,) = hexbins(figure)
-    assert cells.get_array().sum() == pytest.approx(1)
-    told = " ".join(text.get_text() for text in shown(figure))
-    mean = pairs[pairs["side"] == "text"]["cosine"].mean()
-    assert f"3 text atoms:\nμ ≤ 0.001, E > 0.001\nmean cosine {mean:.2f}\ntotal f 0.46" in told
-    assert "2 image atoms:\nstrongest, μ > 1 − τ" in told
-
-
-@pytest.mark.parametrize("sides", [["text"], ["image"], []])
-def test_figure_16_without_atoms_of_a_side_says_so(tmp_path, sides):
-    sources = make_sources(tmp_path, "figure_16")
-    pairs = unimodal_table(np.random.default_rng(0))
-    write_parquet(sources[0]["unimodal"], pairs[pairs["side"].isin(sides)])
-    data = gather_figure("figure_16", sources)
-    write_parquet(tmp_path / "data.parquet", data)
-    figure = FIGURES["figure_16"].draw(read_parquet(tmp_path / "data.parquet"))
-    figure.draw_without_rendering()
-    told = [text.get_text() for text in shown(figure)]
-    for side in ("text", "image"):
-        assert told.count(f"no live {side} atom") == (side not in sides)
-
-
-def test_figure_17_draws_every_atom_and_its_moving_average(tmp_path):
-    data, figure = drawing(tmp_path, "figure_17")
-    plotted = [ax for ax in figure.findobj(matplotlib.axes.Axes) if ax.lines]
-    for ax, (_, panel) in zip(plotted, data.groupby("sae", sort=False), strict=True):
-        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-        for i, name in enumerate(("energy", "frequency", "magnitude")):
-            thin, thick = ax.lines[2 * i : 2 * i + 2]
-            np.testing.assert_array_equal(thin.get_xydata(), panel[["rank", name]])
-            np.testing.assert_array_equal(thick.get_ydata(), panel[f"{name}_smooth"])
-            assert thin.get_linewidth() < thick.get_linewidth()
-            assert thin.get_color() == thick.get_color()
 
 
 def _one_live(table):
