@@ -86,6 +86,11 @@ class Run:
         name = self.saes[sae]["alignment"]
         return None if name == "none" else name
 
+    def aligned(self) -> list[str]:
+        """SAEs of the run that are trained with an alignment loss; all of them if none is."""
+        saes = self.config["saes"]
+        return [sae for sae in saes if self.alignment(sae) is not None] or list(saes)
+
     def comparisons(self) -> dict[str, list[str]]:
         """SAEs of every table that compares many on the first model."""
         return {table: saes for table, saes in self.config["comparisons"].items() if saes}

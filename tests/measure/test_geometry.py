@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
 from isoenergy.measure.geometry import (
     COSINE_KINDS,
+    barycentres,
     cosine_histograms,
     modality_directions,
     principal_plane,
@@ -71,6 +73,15 @@ def test_faint_atom_hardly_turns_a_direction(planted):
     moved[0] = -moved[0]
     one, other = (modality_directions(d, energy, group)["image"] for d in (dictionary, moved))
     assert one == pytest.approx(other)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
+def test_worked_barycentres(kind):
+    plan = np.array([[0.1, 0.3, 0], [0, 0, 0], [0, 0, 0.6]])
+    points = np.array([[0.0, 4], [8, 0], [1, 2]])
+    found = barycentres(kind(plan), points)
+    assert found[[0, 2]] == pytest.approx(np.array([[6.0, 1.0], [1, 2]]))
+    assert np.isnan(found[1]).all()
 
 
 def test_principal_plane_is_that_of_pca():

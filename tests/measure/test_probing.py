@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
+    own_accuracies,
     probe_accuracies,
     probing_accuracy,
 )
@@ -117,3 +118,10 @@ def test_accuracies_ignore_the_length_of_atoms_and_follow_their_order():
     order, lengths = rng.permutation(8), rng.uniform(0.5, 2, (8, 1))
     moved = probe_accuracies((lengths * dictionary)[order], *rows, centre)
     assert moved.tolist() == found[order].tolist()
+
+
+def test_worked_own_accuracies():
+    accuracies = np.array([0.9, 0.2, 0.3, 0.7])
+    found = own_accuracies(accuracies, np.array(["image", "text", "bimodal", "dead"]))
+    assert found[:3].tolist() == pytest.approx([0.9, 0.8, 0.7])
+    assert math.isnan(found[3])

@@ -10,7 +10,7 @@ from isoenergy.measure.intervened import FORMS, GAP_METRICS
 from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
 from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
 from isoenergy.measure.quality import QUALITY_METRICS
-from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
 from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
@@ -20,6 +20,11 @@ from isoenergy.render.tables import TABLES
 def files(folder, metrics):
     """The files of these metrics in one folder."""
     return [f"{folder}/{metric}.json" for metric in metrics]
+
+
+def tables(folder, names):
+    """The parquet files of these names in one folder."""
+    return [f"{folder}/{name}.parquet" for name in names]
 
 
 def of_kind(*kinds):
@@ -68,6 +73,8 @@ def told(rows, names):
 WORDS = {
     "train": RUN.train,
     "first_model": MODELS[0],
+    "aligned": RUN.aligned()[0],
+    "tau": str(RUN.config["measure"]["tau"]),
     "insertion": str(RUN.config["measure"]["insertion"]),
     "models": told(RUN.models, MODELS),
     "datasets": told(RUN.datasets, RUN.measured()),
@@ -161,16 +168,17 @@ def figure_sources(target):
     if figure.OF == "embeddings":
         panels = {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
     else:
+        saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
         panels = {
             (m, s): sae_folder(m, s, SEEDS[0])
             for m in MODELS[: figure.MODELS]
-            for s in SAES[: figure.SAES]
+            for s in saes[: figure.SAES]
         }
     return [
         {
             "model": model,
             **({"sae": sae} if sae else {}),
-            figure.TABLE: f"{folder}/{figure.TABLE}.parquet",
+            **{name: f"{folder}/{name}.parquet" for name in figure.TABLES},
             **{name: f"{folder}/{name}.json" for name in figure.METRICS},
         }
         for (model, sae), folder in panels.items()

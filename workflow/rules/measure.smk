@@ -64,6 +64,7 @@ rule measure_sae:
         codes=f"{CODES}/codes.json",
     output:
         files(SAE_METRICS_FOLDER, SAE_METRICS),
+        tables(SAE_METRICS_FOLDER, SAE_TABLES),
         atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet",
     log:
         f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",

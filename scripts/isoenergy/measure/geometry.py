@@ -1,4 +1,4 @@
-"""Projections and histograms that figures show (paper Figs 2, 10, 11; SPEC 6.2)."""
+"""Projections and histograms that figures show (paper Figs 2, 10, 11, 13; SPEC 6.2)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,26 @@ def modality_directions(
         length = np.linalg.norm(solution[:-1])
         directions[name] = solution[:-1] / length if length > 0 else solution[:-1]
     return directions
+
+
+def barycentres(plan: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Where transport takes each point on average: row i is sum_j plan_ij points_j / sum_j plan_ij.
+
+    Parameters
+    ----------
+    plan : ndarray or sparse matrix of shape (n, m)
+        Non-negative.
+    points : ndarray of shape (m, dim)
+
+    Returns
+    -------
+    ndarray of shape (n, dim)
+        NaN for a row without mass.
+    """
+    mass = np.asarray(plan.sum(axis=1)).reshape(-1, 1)
+    return np.divide(
+        plan @ points, mass, out=np.full((len(mass), points.shape[1]), np.nan), where=mass > 0
+    )
 
 
 def principal_plane(image: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,29 @@ def probe_accuracies(
     return right / (len(image) + len(text))
 
 
+def own_accuracies(accuracies: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Accuracy of each atom at what its group is about (paper Fig. 14).
+
+    Parameters
+    ----------
+    accuracies : ndarray of shape (K,)
+        Of predicting "image", see :func:`probe_accuracies`.
+    group : ndarray of shape (K,), str
+        See ``AtomEnergies.groups``.
+
+    Returns
+    -------
+    ndarray of shape (K,), in [0, 1]
+        acc for image atoms, 1 - acc for text atoms, max(acc, 1 - acc) for bimodal atoms; NaN for
+        dead ones.
+    """
+    return np.select(
+        [group == "image", group == "text", group == "bimodal"],
+        [accuracies, 1 - accuracies, np.maximum(accuracies, 1 - accuracies)],
+        default=np.nan,
+    )
+
+
 def probing_accuracy(
     accuracies: np.ndarray, energy: np.ndarray, group: np.ndarray, protocol: str
 ) -> float:
@@ -55,15 +78,12 @@ def probing_accuracy(
     float
         In [0, 1]; NaN if no atom is live.
     """
-    best = np.maximum(accuracies, 1 - accuracies)
-    bimodal = 1.5 - best if protocol == "code" else 2 - 2 * best
-    score = np.select(
-        [group == "image", group == "text", group == "bimodal"],
-        [accuracies, 1 - accuracies, bimodal],
-        default=0.0,
-    )
-    weight = np.where(group == "dead", 0.0, energy)
-    return float((weight * score).sum() / weight.sum()) if weight.sum() > 0 else float("nan")
+    own = own_accuracies(accuracies, group)
+    bimodal = 1.5 - own if protocol == "code" else 2 - 2 * own
+    score = np.where(group == "bimodal", bimodal, own)
+    live = group != "dead"
+    weight = energy[live]
+    return float((weight * score[live]).sum() / weight.sum()) if weight.sum() > 0 else float("nan")
 
 
 def energy_weighted_mean_atom(dictionary: np.ndarray, energy: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
@@ -27,19 +29,30 @@ from isoenergy.measure.factors import (
     followed_shares,
     group_coefficients,
 )
-from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
+from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
-from isoenergy.measure.outliers import ood_scores
+from isoenergy.measure.panels import (
+    bridge_shares_table,
+    ranks_table,
+    scores_table,
+    transport_table,
+    unimodal_table,
+)
 from isoenergy.measure.probing import (
     energy_weighted_mean_atom,
+    own_accuracies,
     probe_accuracies,
     probing_accuracy,
 )
 from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
 from isoenergy.measure.retrieval import recall_at
+from isoenergy.measure.transport import Transport
 from isoenergy.seeds import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMS = ("reconstruction", "masked")
 SAE_METRICS = (
@@ -59,9 +72,8 @@ SAE_METRICS = (
     "delta_r_at_1",
     *(f"recall_at_1_{form}" for form in FORMS),
     *(f"difference_in_mean_{form}" for form in FORMS),
-    *(f"rmg_{form}" for form in FORMS),
-    "ood_score_masked",
 )
+SAE_TABLES = ("bridge_shares", "transport", "scores", "unimodal", "ranks")
 FACTOR_METRICS = (
     *(f"coefficient_{kind}_{group}" for group in GROUPS for kind in KINDS),
     *(f"follows_{kind}_{group}" for group in GROUPS for kind in (*KINDS, NONE)),
@@ -79,7 +91,7 @@ class SaeSettings:
     probe : int
         Images, and texts, drawn for p_acc.
     gap : int
-        Images, and texts, drawn for DiM and the OOD score; pairs for RMG.
+        Images, and texts, drawn for DiM.
     """
 
     tau: float
@@ -96,7 +108,7 @@ def measure_sae(
     settings: SaeSettings,
     seed: int,
 ) -> None:
-    """Measure one SAE on one store and write a metric file for each of ``SAE_METRICS``.
+    """Measure one SAE on one store and write a file for each metric and table.
 
     Parameters
     ----------
@@ -107,10 +119,10 @@ def measure_sae(
     codes : path
         ``codes.json`` of this SAE and store.
     folder : path
-        Where ``{metric}.json`` go.
+        Where ``{metric}.json`` of ``SAE_METRICS`` and ``{table}.parquet`` of ``SAE_TABLES`` go.
     atoms : path
-        Per-atom table to write: atom, energies, frequency, modality score, group, and the
-        coordinates on the three directions that tell the groups apart.
+        Per-atom table to write: atom, energies, frequency, modality score, group, accuracy as a
+        probe, and the coordinates on the three directions that tell the groups apart.
     settings : SaeSettings
     seed : int
 
@@ -122,12 +134,27 @@ def measure_sae(
         If the transport plan of FDA is not shown to be optimal.
     """
     measured = open_measured(store, weights, codes)
-    _write_atoms(measured, settings, atoms)
+    probes, drawn = _probes(measured, settings, seed)
+    coordinates = _coordinates(measured, settings)
+    write_parquet(atoms, _atoms_table(measured, settings, probes["code"], coordinates))
+    energies, n_atoms = measured.energies, measured.codes.n_atoms
+    solved = transport_atoms(energies, _cosines(measured)) if energies.transportable else None
+    plan = csr_matrix((n_atoms, n_atoms)) if solved is None else solved.plan
+    tau = settings.tau
+    tables = {
+        "bridge_shares": bridge_shares_table(measured, tau),
+        "transport": transport_table(measured, tau, coordinates, plan),
+        "scores": scores_table(measured, tau),
+        "unimodal": unimodal_table(measured, tau),
+        "ranks": ranks_table(measured),
+    }
+    for name, table in tables.items():
+        write_parquet(Path(folder) / f"{name}.parquet", table)
     for metrics in (
         _reconstruction_metrics(measured),
         _energy_metrics(measured, settings),
-        _probing_metrics(measured, settings, seed),
-        _bridge_metrics(measured, settings),
+        _probing_metrics(measured, settings, probes, drawn, seed),
+        _bridge_metrics(measured, settings, solved),
         _masking_metrics(measured, settings, seed),
     ):
         for metric in metrics:
@@ -160,38 +187,58 @@ def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metri
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
 
 
-def _probing_metrics(measured: Measured, settings: SaeSettings, seed: int) -> Iterator[Metric]:
+def _probes(
+    measured: Measured, settings: SaeSettings, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Accuracy of each atom at telling images from texts under each protocol; sample sizes."""
     rng = generator(seed, "probe")
-    store, energy = measured.store, measured.energies.both
+    store = measured.store
     image = store.image[draw_rows(len(store), settings.probe, rng)]
     text = store.text[draw_rows(len(store), settings.probe, rng)]
     centres = {
-        "code": energy_weighted_mean_atom(measured.dictionary, energy),
+        "code": energy_weighted_mean_atom(measured.dictionary, measured.energies.both),
         "paper": np.concatenate([image, text]).mean(axis=0),
     }
-    group = measured.energies.groups(settings.tau)
-    values = {
-        protocol: probing_accuracy(
-            probe_accuracies(measured.dictionary, image, text, centre), energy, group, protocol
-        )
+    accuracies = {
+        protocol: probe_accuracies(measured.dictionary, image, text, centre)
         for protocol, centre in centres.items()
     }
-    yield Metric("p_acc", values, {"images": len(image), "texts": len(text)}, seed=seed)
+    return accuracies, {"images": len(image), "texts": len(text)}
 
 
-def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
+def _probing_metrics(
+    measured: Measured,
+    settings: SaeSettings,
+    probes: Mapping[str, np.ndarray],
+    drawn: Mapping[str, int],
+    seed: int,
+) -> Iterator[Metric]:
+    energy, group = measured.energies.both, measured.energies.groups(settings.tau)
+    values = {
+        protocol: probing_accuracy(accuracies, energy, group, protocol)
+        for protocol, accuracies in probes.items()
+    }
+    yield Metric("p_acc", values, drawn, seed=seed)
+
+
+def _cosines(measured: Measured) -> np.ndarray:
+    return (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+
+
+def _bridge_metrics(
+    measured: Measured, settings: SaeSettings, solved: Transport | None
+) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    cosines = (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+    cosines = _cosines(measured)
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
-    if not energies.transportable:
+    if solved is None:
         note = "a modality has no live atom"
         yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
         yield Metric("transport_cost", {"code": float("nan")}, n, note=note)
         return
-    solved = transport_atoms(energies, cosines)
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
     yield Metric("fda", values, n, note=note)
@@ -204,7 +251,6 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     kept = measured.energies.groups(settings.tau) == "bimodal"
     rng = generator(seed, "gap")
     image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
-    pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     recall = {}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
@@ -216,35 +262,41 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
         yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
-        relative = {"paper": relative_modality_gap(image[pairs], text[pairs])}
-        yield Metric(f"rmg_{form}", relative, {"pairs": len(pairs)}, protocol="paper", seed=seed)
-        if form == "masked":  # with all atoms it is that of the embeddings, but for the error
-            scores = ood_scores(image[image_rows], text[text_rows])
-            yield Metric(f"ood_score_{form}", scores, size, seed=seed)
     lost = recall["reconstruction"] - recall["masked"]
     yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
 
 
-def _write_atoms(measured: Measured, settings: SaeSettings, path: str | Path) -> None:
+def _coordinates(measured: Measured, settings: SaeSettings) -> dict[str, np.ndarray]:
+    """Inner products of the atoms with the directions that tell each group from the rest."""
+    energies = measured.energies
+    directions = modality_directions(
+        measured.dictionary, energies.both, energies.groups(settings.tau)
+    )
+    return {f"along_{name}": measured.dictionary @ d for name, d in directions.items()}
+
+
+def _atoms_table(
+    measured: Measured,
+    settings: SaeSettings,
+    accuracies: np.ndarray,
+    coordinates: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
     import pandas as pd
 
     energies = measured.energies
     group = energies.groups(settings.tau)
-    directions = modality_directions(measured.dictionary, energies.both, group)
-    write_parquet(
-        path,
-        pd.DataFrame(
-            {
-                "atom": np.arange(len(group)),
-                "energy_image": energies.image,
-                "energy_text": energies.text,
-                "energy": energies.both,
-                "frequency": energies.frequency,
-                "modality_score": energies.modality_score,
-                "group": group,
-                **{f"along_{name}": measured.dictionary @ d for name, d in directions.items()},
-            }
-        ),
+    return pd.DataFrame(
+        {
+            "atom": np.arange(len(group)),
+            "energy_image": energies.image,
+            "energy_text": energies.text,
+            "energy": energies.both,
+            "frequency": energies.frequency,
+            "modality_score": energies.modality_score,
+            "group": group,
+            "accuracy": own_accuracies(accuracies, group),
+            **coordinates,
+        }
     )
 
 

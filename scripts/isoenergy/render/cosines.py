@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 OF = "embeddings"
 MODELS, SAES = None, None
-TABLE = "cosines"
-COLUMNS = ("kind", "left", "right", "density")
+TABLES = {"cosines": ("kind", "left", "right", "density")}
 METRICS = ("recall_at_1",)
 # Line styles and fills as well as colours, for readers who see few of these.
 _LOOKS = {

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from isoenergy.measure.energy import GROUPS
+from isoenergy.render.energy_plane import SHARES, draw_energies, find_window, share_norm
+from isoenergy.render.space import COORDINATES, diameters, frame
 from isoenergy.render.style import MODALITY, PALETTE, SMALLEST, WIDTH, label, settings
 
 if TYPE_CHECKING:
@@ -21,24 +22,13 @@ if TYPE_CHECKING:
 
 OF = "saes"
 MODELS, SAES = None, 2  # more would not fit on a page
-TABLE = "atoms"
-COORDINATES = ("along_image", "along_text", "along_bimodal")
-COLUMNS = ("energy_image", "energy_text", "energy", "modality_score", "group", *COORDINATES)
+TABLES = {
+    "atoms": ("energy_image", "energy_text", "energy", "modality_score", "group", *COORDINATES)
+}
 METRICS = ()
 
-# Lower energies share the margin strip with zero, which has no logarithm (the authors add 1e-9).
-FLOOR = 1e-9
-_CELLS = 60
 # Atoms below this share of the strongest atom's energy do not widen the box of the right panel.
 _WEAK = 1e-3
-# The strip's width and its distance from the rest, as shares of all decades drawn.
-_STRIP, _DISTANCE = 0.08, 0.1
-_LEVELS = (0.1, 0.5, 0.9)
-# The light end of magma is left out: a cell of one atom has to show on white.
-_SHARES = LinearSegmentedColormap.from_list(
-    "shares", ["#fbc98d", "#f1605d", "#b63679", "#721f81", "#2d1160", "#000004"]
-)
-
 # Inches: a row, the shared colour bars above the rows, and what stands where in a row.
 _ROW = 3.5
 _TOP = 0.85
@@ -103,15 +93,15 @@ def draw(data: pd.DataFrame) -> Figure:
         box = (left / WIDTH, 1 - (top + tall) / height, width / WIDTH, tall / height)
         return figure.add_axes(box, **more)
 
-    window = _window(data)
-    norm = LogNorm(1e-4, 1)
+    alive = (data["part"] == "atom") & (data["group"] != "dead")
+    window, norm = find_window(data[alive]), share_norm()
     for row, group in enumerate(groups):
         top = _TOP + row * _ROW
         live = group[(group["part"] == "atom") & (group["group"] != "dead")]
         atoms = int((group["part"] == "atom").sum())
         left, down = _SQUARE_AT
         ax = place(left, top + down, _SQUARE, _SQUARE)
-        _draw_energies(ax, live, window, norm)
+        draw_energies(ax, live, window, norm)
         note = f"{len(live):,} of {atoms:,} atoms live"
         label(ax, group["panel"].iloc[0], note, WIDTH - left, lift=SMALLEST + 3)
         left, down = _BOX_AT
@@ -119,7 +109,7 @@ def draw(data: pd.DataFrame) -> Figure:
         _draw_directions(box, live, group[group["part"] == "mean"])
 
     bar = figure.colorbar(
-        ScalarMappable(norm, _SHARES),
+        ScalarMappable(norm, SHARES),
         cax=place(_SQUARE_AT[0], 0.42, _SQUARE, _BAR),
         orientation="horizontal",
         extend="min",
@@ -136,98 +126,6 @@ def draw(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _window(data: pd.DataFrame) -> tuple[int, int]:
-    """Whole decades that hold all energies of atoms above ``FLOOR``."""
-    atoms = data[(data["part"] == "atom") & (data["group"] != "dead")]
-    energies = atoms[["energy_image", "energy_text"]].to_numpy().ravel()
-    energies = energies[energies > FLOOR]
-    if len(energies) == 0:
-        return -5, 0
-    low, high = int(np.floor(np.log10(energies.min()))), int(np.ceil(np.log10(energies.max())))
-    return low, max(high, low + 2)
-
-
-def _strip(window: tuple[int, int]) -> tuple[float, float]:
-    """Where the margin strip begins and ends, in the logarithm of energy."""
-    low, high = window
-    end = low - _DISTANCE * (high - low)
-    return end - _STRIP * (high - low), end
-
-
-def _draw_energies(ax: Axes, live: pd.DataFrame, window: tuple[int, int], norm: LogNorm) -> None:
-    low, high = window
-    start, end = _strip(window)
-    # A strip on either side of the axes' corner holds what has no place on a logarithmic axis.
-    for span in (ax.axhspan, ax.axvspan):
-        span(start, end, color="#eeeeee", linewidth=0)
-    for level in _LEVELS:
-        offset = np.log10((1 - level) / level)
-        ends = np.array([max(low, low - offset), min(high, high - offset)])
-        ax.plot(ends, ends + offset, color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=4)
-        told = f"μ={level}" if level == _LEVELS[0] else f"{level}"
-        _mark(ax, told, ends[1], ends[1] + offset, high)
-    for decade in range(low + 1, high + 1):
-        # The curve of equal sums bends in its middle, where both parts are half of the sum.
-        part = np.logspace(low, np.log10(10.0**decade / 2), 100)
-        rest = np.log10(10.0**decade - part)
-        curve = np.log10(part)
-        ax.plot(
-            [*curve, *rest[::-1]], [*rest, *curve[::-1]], color="#999999", linewidth=0.4, zorder=1
-        )
-    if live["energy"].sum() > 0:
-        _draw_cells(ax, live, window, norm)
-    ax.set(
-        xlim=(start, high),
-        ylim=(start, high),
-        aspect="equal",
-        xlabel="energy in images",
-        ylabel="energy in texts",
-    )
-    step = int(np.ceil((high - low) / 5))
-    ticks = [(start + end) / 2, *range(high, low - 1, -step)]
-    below = live[["energy_image", "energy_text"]].to_numpy().ravel()
-    zero = "0" if not ((below > 0) & (below <= FLOOR)).any() else "≈0"
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(ticks, [zero, *(f"$10^{{{tick}}}$" for tick in ticks[1:])])
-
-
-def _mark(ax: Axes, told: str, x: float, y: float, high: float) -> None:
-    """Name a line where it leaves the frame."""
-    through_top = x < high
-    ax.annotate(
-        told,
-        (x, y),
-        (0, 2) if through_top else (2, 0),
-        textcoords="offset points",
-        ha="center" if through_top else "left",
-        va="bottom" if through_top else "center",
-    )
-
-
-def _draw_cells(
-    ax: Axes, live: pd.DataFrame, window: tuple[int, int], norm: LogNorm
-) -> PolyCollection:
-    start, end = _strip(window)
-    high = window[1]
-
-    def place(energy: pd.Series) -> np.ndarray:
-        logarithm = np.log10(energy.clip(lower=FLOOR).to_numpy(dtype=float))
-        return np.where(energy > FLOOR, logarithm, (start + end) / 2)
-
-    return ax.hexbin(
-        place(live["energy_image"]),
-        place(live["energy_text"]),
-        C=live["energy"] / live["energy"].sum(),
-        reduce_C_function=np.sum,
-        gridsize=_CELLS,
-        extent=(start, high, start, high),
-        cmap=_SHARES,
-        norm=norm,
-        linewidths=0.1,
-        zorder=3,
-    )
-
-
 def _draw_directions(box: Axes3D, live: pd.DataFrame, means: pd.DataFrame) -> None:
     # Atoms of next to no energy scatter far out and would shrink the rest to a blot.
     strong = live[live["energy"] >= _WEAK * live["energy"].max()]
@@ -241,8 +139,7 @@ def _draw_directions(box: Axes3D, live: pd.DataFrame, means: pd.DataFrame) -> No
     ]
     points = live[list(COORDINATES)].to_numpy()
     energy = live["energy"].to_numpy()
-    # The authors' rule for diameters, which keeps weak atoms visible; in points here.
-    diameter = (300 * np.sqrt(energy / max(energy.max(initial=0), FLOOR))) ** (2 / 3) / 4
+    diameter = diameters(energy)
     order = np.argsort(-energy, kind="stable")
     x, y, z = points[order].T
     dots = {"s": diameter[order] ** 2, "depthshade": False, "rasterized": True}
@@ -268,12 +165,10 @@ def _draw_directions(box: Axes3D, live: pd.DataFrame, means: pd.DataFrame) -> No
             box.quiver(
                 0, 0, 0, *tip, color=colour, linewidth=width, arrow_length_ratio=0.2, zorder=3
             )
-    box.set(xlim=(low, high), ylim=(low, high), zlim=(low, high))
+    frame(box, low, high)
     axes = {"image": box.xaxis, "text": box.yaxis, "bimodal": box.zaxis}
     for name, axis in axes.items():
         axis.set_label_text(f"{name} direction")
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     # Tick labels stand outside the box, but have to stay inside the figure.
     box.set_box_aspect(None, zoom=0.92)
-    box.view_init(elev=20, azim=45)
-    box.patch.set_visible(False)

@@ -12,7 +12,17 @@ from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
-from isoenergy.render import cosines, energies, gap
+from isoenergy.render import (
+    bridges,
+    cosines,
+    energies,
+    gap,
+    probing,
+    ranks,
+    scores,
+    transport,
+    unimodal,
+)
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.style import save_figure
 
@@ -26,14 +36,14 @@ class FigureModule(Protocol):
     Attributes
     ----------
     OF : str
-        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model) or
-        ``"saes"`` (a panel per model and SAE).
+        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model),
+        ``"saes"`` (a panel per model and SAE) or ``"aligned"`` (the same, of SAEs trained with an
+        alignment loss alone, where the run has any).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones; None shows all.
-    TABLE : str
-        Which entry of a source names its table.
-    COLUMNS : tuple of str
-        The columns of that table that are drawn; a source may have more.
+    TABLES : mapping of str to tuple of str
+        Which entries of a source name tables, and the columns of each that are drawn; a source
+        may have more.
     METRICS : tuple of str
         Which entries of a source name metric files; their values become columns.
     """
@@ -41,12 +51,15 @@ class FigureModule(Protocol):
     OF: str
     MODELS: int | None
     SAES: int | None
-    TABLE: str
-    COLUMNS: tuple[str, ...]
+    TABLES: Mapping[str, tuple[str, ...]]
     METRICS: tuple[str, ...]
 
     def gather(self, panel: pd.DataFrame) -> pd.DataFrame:
-        """The rows drawn in one panel, from ``COLUMNS`` and ``METRICS`` of one source."""
+        """The rows drawn in one panel, from ``TABLES`` and ``METRICS`` of one source.
+
+        The rows of several tables stand one below the other, with a column ``table`` that names
+        theirs.
+        """
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """The figure, from the gathered rows of all panels and nothing else."""
@@ -56,6 +69,12 @@ FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
 FIGURES.register("figure_10")(gap)
 FIGURES.register("figure_11")(cosines)
+FIGURES.register("figure_12")(bridges)
+FIGURES.register("figure_13")(transport)
+FIGURES.register("figure_14")(probing)
+FIGURES.register("figure_15")(scores)
+FIGURES.register("figure_16")(unimodal)
+FIGURES.register("figure_17")(ranks)
 
 
 def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -67,7 +86,7 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
         A key of ``FIGURES``.
     sources : sequence of mapping
         One per panel, in the order drawn: ``model``, for SAEs ``sae``, and the paths of the
-        module's ``TABLE`` and ``METRICS``.
+        module's ``TABLES`` and ``METRICS``.
 
     Returns
     -------
@@ -83,21 +102,22 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
     import pandas as pd
 
     figure = FIGURES[target]
+    files = (*figure.TABLES, *figure.METRICS)
     if not sources:
         raise InputError(f"{target} has no model to draw; name one under models in the config")
     gathered, seen = [], set()
     for source in sources:
-        lacking = [key for key in ("model", figure.TABLE, *figure.METRICS) if key not in source]
+        lacking = [key for key in ("model", *files) if key not in source]
         if lacking:
             raise InputError(
                 f"a source of {target} lacks {', '.join(lacking)}; it takes model, sae (for SAEs) "
-                f"and the paths {', '.join((figure.TABLE, *figure.METRICS))}"
+                f"and the paths {', '.join(files)}"
             )
         model, sae = source["model"], source.get("sae", "")
         if (model, sae) in seen:
             raise InputError(f"{target} has two sources for {model} {sae}; name each once")
         seen.add((model, sae))
-        panel = _read_table(source[figure.TABLE], figure.COLUMNS)
+        panel = _read_tables(source, figure.TABLES)
         for metric in figure.METRICS:
             panel[metric] = read_metric(source[metric]).value
         panel = figure.gather(panel)
@@ -108,14 +128,23 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
     return pd.concat(gathered, ignore_index=True)
 
 
-def _read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    table = read_parquet(path)
-    lacking = [name for name in columns if name not in table]
-    if lacking:
-        raise InputError(f"{path} lacks the columns {', '.join(lacking)}; measure again")
-    if table.empty:
-        raise InputError(f"{path} has no rows; measure again")
-    return table[list(columns)].copy()
+def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The rows of all tables; the first one must have some."""
+    import pandas as pd
+
+    read = []
+    for name, columns in tables.items():
+        path = source[name]
+        table = read_parquet(path)
+        lacking = [column for column in columns if column not in table]
+        if lacking:
+            raise InputError(f"{path} lacks the columns {', '.join(lacking)}; measure again")
+        if table.empty and not read:
+            raise InputError(f"{path} has no rows; measure again")
+        table = table[list(columns)]
+        read.append(table.assign(table=name) if len(tables) > 1 else table.copy())
+    # An empty table would only blur the types of the others.
+    return pd.concat([table for table in read if len(table)], ignore_index=True)
 
 
 def render_figure(

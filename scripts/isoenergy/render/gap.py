@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 OF = "embeddings"
 MODELS, SAES = None, None
-TABLE = "pca"
-COLUMNS = ("modality", "x", "y")
+TABLES = {"pca": ("modality", "x", "y")}
 METRICS = ("difference_in_mean", "wasserstein")
 _CELLS = 50
 _MODALITIES = ("image", "text")

@@ -66,9 +66,18 @@ def settings() -> Iterator[None]:
 
 def sequential(colour: str) -> LinearSegmentedColormap:
     """A colour map from a tint of ``colour`` over the colour to a shade of it."""
-    base = np.array(to_rgb(colour))
-    stops = [0.3 * base + 0.7, base, 0.45 * base]
+    stops = [tint(colour), colour, shade(colour)]
     return LinearSegmentedColormap.from_list(f"sequential {colour}", stops)
+
+
+def tint(colour: str) -> tuple[float, float, float]:
+    """A light variant of a colour."""
+    return tuple(0.3 * np.array(to_rgb(colour)) + 0.7)
+
+
+def shade(colour: str) -> tuple[float, float, float]:
+    """A dark variant of a colour."""
+    return tuple(0.45 * np.array(to_rgb(colour)))
 
 
 def panels(

@@ -1,0 +1,205 @@
+"""Small tables as the measure stage writes them, and figures drawn of them."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.collections import PolyCollection
+from matplotlib.text import Text
+
+from isoenergy.files import write_parquet
+from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
+from isoenergy.measure.geometry import COSINE_KINDS
+from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.ranks import moving_average
+from isoenergy.render.figures import FIGURES, gather_figure
+
+OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",)}
+
+
+def atoms_table(rng, n=80):
+    """Atoms of all groups; some dead, one for each modality with no energy in the other."""
+    image, text = 10.0 ** rng.uniform(-6, -2, (2, n))
+    image[:10] *= 1e-2
+    text[10:20] *= 1e-2
+    image[0] = text[10] = 0
+    image[-5:] = text[-5:] = 0
+    total = image + text
+    score = np.divide(image, total, out=np.full(n, -1.0), where=total > 0)
+    group = np.select([score < 0, score < 0.05, score > 0.95], ["dead", "text", "image"], "bimodal")
+    return pd.DataFrame(
+        {
+            "atom": np.arange(n),
+            "energy_image": image,
+            "energy_text": text,
+            "energy": total / 2,
+            "frequency": rng.uniform(0, 1, n),
+            "modality_score": score,
+            "group": group,
+            "accuracy": rng.uniform(0, 1, n),
+            **{f"along_{name}": rng.normal(0, 0.2, n) for name in ("image", "bimodal", "text")},
+        }
+    )
+
+
+def bridge_shares_table(rng):
+    shares = rng.dirichlet(np.ones(len(PAIRS)), len(THRESHOLDS))
+    return pd.DataFrame(
+        {
+            "threshold": np.repeat(THRESHOLDS, len(PAIRS)),
+            "pair": np.tile(PAIRS, len(THRESHOLDS)),
+            "share": shares.ravel(),
+            "tau": 0.05,
+        }
+    )
+
+
+def transport_table(rng):
+    atoms = atoms_table(rng)
+    own = ["modality_score", "along_image", "along_bimodal", "along_text"]
+    moved = atoms[own].sample(frac=1, random_state=0).reset_index(drop=True)
+    moved["modality_score"] = moved["modality_score"].clip(lower=0)
+    moved[atoms["energy_image"] == 0] = np.nan
+    return atoms[["atom", "energy_image", "energy_text", "group", *own]].join(
+        moved.add_prefix("target_")
+    )
+
+
+def scores_table(rng, bins=20):
+    edges = np.linspace(-0.2, 0.5, bins + 1)
+    atoms = {"high": (7, 0.1477), "low": (61, 8.1e-5)}
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "which": which,
+                    "atom": atom,
+                    "energy": energy,
+                    "modality_score": 0.41,
+                    "activity": 0.562,
+                    "modality": modality,
+                    "active": active,
+                    "left": edges[:-1],
+                    "right": edges[1:],
+                    "count": rng.integers(0, 40 if active else 900, bins),
+                }
+            )
+            for which, (atom, energy) in atoms.items()
+            for modality in ("image", "text")
+            for active in (True, False)
+        ],
+        ignore_index=True,
+    )
+
+
+def unimodal_table(rng):
+    """Three text atoms and two image atoms of ``atoms_table``."""
+    parts = []
+    for side, atoms, strict in (("text", [2, 5, 3], True), ("image", [11, 14], False)):
+        n = len(atoms)
+        row, column = np.divmod(np.arange(n * n), n)
+        cosines = rng.uniform(0.5, 1, (n, n))
+        cosines = (cosines + cosines.T) / 2
+        parts.append(
+            pd.DataFrame(
+                {
+                    "side": side,
+                    "strict": strict,
+                    "row": row,
+                    "column": column,
+                    "row_atom": np.array(atoms)[row],
+                    "column_atom": np.array(atoms)[column],
+                    "cosine": cosines.ravel(),
+                    "mean_cosine": cosines.mean(),
+                    "frequency": 0.46,
+                    "energy_share": 0.201,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def ranks_table(rng, n=70):
+    energy = np.sort(10.0 ** rng.uniform(-6, -1, n))[::-1]
+    frequency = rng.uniform(1e-3, 0.5, n)
+    shown = {"energy": energy, "frequency": frequency, "magnitude": energy / frequency}
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, n + 1),
+            "atom": rng.permutation(n),
+            **shown,
+            **{f"{name}_smooth": moving_average(values) for name, values in shown.items()},
+        }
+    )
+
+
+def pca_table(rng, n=60):
+    xy = rng.normal(0, 0.1, (2 * n, 2)).astype(np.float32)
+    xy[:n, 0] -= 0.4
+    return pd.DataFrame({"modality": np.repeat(["image", "text"], n), "x": xy[:, 0], "y": xy[:, 1]})
+
+
+def cosines_table(rng, bins=9):
+    edges = np.linspace(-0.3, 1, bins + 1)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "kind": kind,
+                    "left": edges[:-1],
+                    "right": edges[1:],
+                    "density": rng.uniform(0, 9, bins),
+                }
+            )
+            for kind in COSINE_KINDS
+        ],
+        ignore_index=True,
+    )
+
+
+TABLES = {
+    "atoms": atoms_table,
+    "pca": pca_table,
+    "cosines": cosines_table,
+    "bridge_shares": bridge_shares_table,
+    "transport": transport_table,
+    "scores": scores_table,
+    "unimodal": unimodal_table,
+    "ranks": ranks_table,
+}
+
+
+def make_sources(folder, target, models=1, change=lambda table: table, saes=None):
+    """Sources of as many models and SAEs as the figure shows, its first table changed."""
+    figure = FIGURES[target]
+    sources = []
+    for i in range(min(models, figure.MODELS or models)):
+        for sae in OF_SAES[figure.OF][:saes]:
+            place = folder / f"m{i}{sae}"
+            source = {"model": f"m{i}"}
+            if sae:
+                source["sae"] = sae
+            for name in figure.TABLES:
+                table = TABLES[name](np.random.default_rng(len(sources)))
+                source[name] = place / f"{name}.parquet"
+                first = name == next(iter(figure.TABLES))
+                write_parquet(source[name], change(table) if first else table)
+            for j, name in enumerate(figure.METRICS):
+                write_metric(place, Metric(name, {"code": 0.31 + 0.1 * i + 0.05 * j}, {"pairs": 9}))
+                source[name] = place / f"{name}.json"
+            sources.append(source)
+    return sources
+
+
+def drawing(folder, target, models=1, change=lambda table: table, saes=None):
+    sources = make_sources(folder, target, models, change, saes)
+    data = gather_figure(target, sources)
+    return data, FIGURES[target].draw(data)
+
+
+def shown(figure):
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def hexbins(figure):
+    return [c for ax in figure.findobj(matplotlib.axes.Axes) for c in ax.collections
+            if type(c) is PolyCollection and c.get_array() is not None]  # fmt: skip
