@@ -2,9 +2,11 @@
 
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.factors import INFORMED
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
@@ -46,10 +48,37 @@ def embeddings_folder(model, dataset=RUN.train):
     return EMBEDDING_METRICS.format(model=model, dataset=dataset)
 
 
+def sweep_folder(model):
+    return SWEEP_FOLDER.format(model=model, sae=RUN.config["beta_sweep"]["sae"], dataset=RUN.train)
+
+
+def beta_input(wildcards):
+    """The file that an SAE's beta is read from, where the config leaves it to the sweep."""
+    if RUN.beta(wildcards.model, wildcards.sae) is not None:
+        return {}
+    return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
+
+
 def told(rows, names):
     """Names with what they stand for, for captions."""
     titles = {name: rows[name]["title"] for name in names}
     return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
+
+
+def sweep_words():
+    """Fields of captions that tell how a sweep was made."""
+    sweep = RUN.config["beta_sweep"]
+    if sweep is None:
+        return {}
+    return {
+        "swept": sweep["sae"],
+        "betas": str(sweep["count"]),
+        "sweep_epochs": str(sweep["epochs"]),
+        "sweep_seed": str(sweep["seed"]),
+        "largest_drop": str(LARGEST_DROP),
+        "degenerate": str(DEGENERATE_FREQUENCY),
+        "tau": str(RUN.config["measure"]["tau"]),
+    }
 
 
 # Fields of captions: words from the config, and sample sizes from the metrics of the first model.
@@ -61,6 +90,7 @@ WORDS = {
     "datasets": told(RUN.datasets, RUN.measured()),
     "protocol": "code (the authors' code, as in the paper's tables)",
     "expansion": str(RUN.config["sae"]["expansion"]),
+    **sweep_words(),
     "l0": str(RUN.config["sae"]["l0"]),
     "seeds": ", ".join(map(str, SEEDS)),
     "seed": str(SEED),
@@ -73,6 +103,8 @@ SIZES = {
     "gap": (f"{embeddings_folder(MODELS[0])}/difference_in_mean.json", "images"),
     "wasserstein": (f"{embeddings_folder(MODELS[0])}/wasserstein.json", "images"),
 }
+if RUN.swept():
+    SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
 
 
 def sizes_of(target):
@@ -145,7 +177,10 @@ def table_inputs(wildcards):
 def figure_sources(target):
     """What a figure is made of: a list of panels, each its labels and its files."""
     figure = FIGURES[target]
-    if figure.OF == "embeddings":
+    if figure.OF == "sweep":
+        swept = RUN.config["beta_sweep"]["sae"]
+        panels = {(m, swept): sweep_folder(m) for m in MODELS[: figure.MODELS]}
+    elif figure.OF == "embeddings":
         panels = {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
     else:
         panels = {
@@ -199,6 +234,7 @@ def metric_files():
         compared = {"model": MODELS[:1], "sae": saes, "dataset": RUN.train}
         paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", **compared)
         paths += every(f"{STABILITY_FOLDER}/{STABILITY_METRICS[0]}.json", **compared)
+    paths += [f"{sweep_folder(m)}/{SELECTED_BETA}.json" for m in RUN.swept()]
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])
@@ -214,6 +250,7 @@ GATHERED = {
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
     "saes": every_sae(f"{SAE}/sae.safetensors"),
+    "selected_beta": [f"{sweep_folder(m)}/{SELECTED_BETA}.json" for m in RUN.swept()],
     "codes": every_sae(f"{CODES}/codes.json", dataset=RUN.train),
     "metrics": metric_files(),
     "tables": TABLE_FILES,
