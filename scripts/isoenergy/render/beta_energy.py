@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from isoenergy.render.beta_error import SELECTED, draw_selected, log_betas, told_selected
-from isoenergy.render.style import PALETTE, label, label_axes, panels, room, settings
+from isoenergy.render.style import PALETTE, WIDTH, label, settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ MODELS, SAES = 1, None
 TABLE = "sweep"
 COLUMNS = ("beta", "share_bimodal", "share_degenerate", *(column for column, _, _ in SELECTED))
 METRICS = ()
+_ROW, _LEGEND = 2.7, 0.65
 
 
 def gather(panel: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +42,8 @@ def draw(data: pd.DataFrame) -> Figure:
         As gathered, for every panel.
     """
     groups = [group for _, group in data.groupby(["model", "sae"], sort=False)]
-    part, axes, _ = panels(len(groups), shape=0.75, extra=0.8)
+    figure = Figure(figsize=(WIDTH, _LEGEND + _ROW * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), sharex=True, squeeze=False)[:, 0]
     handles: dict[str, object] = {}
     for ax, group in zip(axes, groups, strict=True):
         runs = group[group["beta"] > 0]
@@ -65,8 +67,7 @@ def draw(data: pd.DataFrame) -> Figure:
                 value, color="black", linewidth=0.8, linestyle=(0, (6, 3))
             )
         handles |= draw_selected((ax,), group)
-        ax.set(ylim=(0, 1))
-        label(ax, group["panel"].iloc[0], told_selected(group), room(ax))
-    label_axes(axes, "β", "share of energy")
-    part.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
-    return part.figure
+        ax.set(ylim=(0, 1), xlabel="β", ylabel="share of energy")
+        label(ax, group["panel"].iloc[0], told_selected(group), WIDTH)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
+    return figure
