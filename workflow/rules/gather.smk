@@ -119,7 +119,8 @@ def saes_of(target):
 
 def models_of(target):
     """The models that a table shows: the first for a comparison of many SAEs, else all."""
-    return MODELS[:1] if target in RUN.comparisons() else MODELS
+    first = target in RUN.comparisons() or TABLES[target].first_model
+    return MODELS[:1] if first else MODELS
 
 
 def table_sources(target):
@@ -146,11 +147,23 @@ def table_sources(target):
         for sae in saes_of(target)
     ]
     # What compares seeds has no seed of its own.
-    return saes + [
-        {**source, "folders": [stability_folder(source["model"], source["variant"])]}
-        for source in saes
-        if set(STABILITY_METRICS) & set(TABLES[target].metrics())
-    ]
+    if set(STABILITY_METRICS) & set(TABLES[target].metrics()):
+        saes += [
+            {**source, "folders": [stability_folder(source["model"], source["variant"])]}
+            for source in saes
+        ]
+    if set(SELECTION_METRICS) & set(TABLES[target].metrics()):
+        saes += [
+            {
+                "model": model,
+                "variant": RUN.config["beta_sweep"]["sae"],
+                "dataset": RUN.train,
+                "folders": [sweep_folder(model)],
+            }
+            for model in models_of(target)
+            if model in RUN.swept()
+        ]
+    return saes
 
 
 def measured_in(source):
@@ -161,6 +174,8 @@ def measured_in(source):
         return PAIR_METRICS + (classes if kind == "classes" else ())
     if source["folders"] == [stability_folder(source["model"], source["variant"])]:
         return STABILITY_METRICS
+    if RUN.swept() and source["folders"] == [sweep_folder(source["model"])]:
+        return SELECTION_METRICS
     return (*SAE_METRICS, *FACTOR_METRICS, *QUALITY_METRICS)
 
 
