@@ -53,7 +53,7 @@ def draw(data: pd.DataFrame) -> Figure:
         handles["bimodal"] = ax.fill_between(
             runs["beta"], 0, bimodal, color=PALETTE["bimodal"], alpha=0.8, linewidth=0
         )
-        handles["always on"] = ax.fill_between(
+        handles["always on (degenerate)"] = ax.fill_between(
             runs["beta"],
             bimodal,
             both,

@@ -85,8 +85,8 @@ def _draw_runs(ax: Axes, group: pd.DataFrame, column: str) -> dict[str, object]:
     handles = {}
     always = runs["share_degenerate"] > 0
     for told, some, filled in (
-        ("run", runs[~always], True),
-        ("run with an always-on atom", runs[always], False),
+        ("SAE", runs[~always], True),
+        ("SAE with always-on atom", runs[always], False),
     ):
         (handles[told],) = ax.plot(
             some["beta"],
