@@ -95,6 +95,40 @@ def test_a_beta_of_the_config_goes_before_the_models_own(changed, load):
     assert run.beta("CLIP", "SAE") == 0
 
 
+def test_the_sweep_is_evenly_spaced_in_the_logarithm_with_its_base_first(root, changed, load):
+    paper = load(read(root, "config"))
+    betas = paper.sweep_betas()
+    # The authors' betas, as printed beside their numbers in tests/measure.
+    assert (len(betas), betas[:3], betas[34], betas[-1]) == (
+        101,
+        ["0", "1.000e-05", "1.072e-05"],
+        "1.000e-04",
+        "1.000e-02",
+    )
+    three = {"beta_sweep.low": 1e-4, "beta_sweep.high": 1.0, "beta_sweep.count": 3}
+    assert load(changed("demo", three)).sweep_betas() == [
+        "0",
+        "1.000e-04",
+        "1.000e-02",
+        "1.000e+00",
+    ]
+
+
+def test_a_sweep_is_made_on_the_first_model_and_wherever_it_selects_a_beta(changed, copied, load):
+    assert load(changed("demo", {})).swept() == ["SceneCLIP"]
+    assert load(changed("demo", {"beta_sweep": None})).swept() == []
+    run = load(changed("demo", {"sae.beta": "auto"}))
+    assert run.swept() == ["SceneCLIP", "SceneSigLIP"]
+    assert [run.beta("SceneSigLIP", sae) for sae in ("SAE", "SAE-A")] == [0, None]
+    path = copied / "config/saes.tsv"
+    path.write_text(path.read_text() + "Auto\ttopk\t\t\tcosine\tauto\tchosen here\n")
+    both = load(changed("demo", {"saes": ["SAE", "Auto"], "sae.beta": 0.5}), copied)
+    assert both.beta("SceneCLIP", "Auto") is None
+    assert both.swept() == ["SceneCLIP", "SceneSigLIP"]
+    one = load(changed("demo", {"comparisons.table_03": ["SAE", "Auto"]}), copied)
+    assert one.swept() == ["SceneCLIP"]
+
+
 def test_sizes_of_a_registry_row_go_before_the_configs(copied, changed, load):
     path = copied / "config/saes.tsv"
     path.write_text(path.read_text() + "Wide\tmatching_pursuit\t16\t5\tcosine\t0.5\twide\n")
@@ -122,6 +156,13 @@ def test_data_sets_that_are_drawn_come_once_in_order(root, load):
         "imagenet-train",
         "fashioniq",
     ]
+
+
+def test_the_figures_of_a_sweep_are_targets_only_with_a_sweep(changed, load):
+    swept = {"figure_07", "figure_08", "selected_beta"}
+    with_sweep, without = load(changed("demo", {})), load(changed("demo", {"beta_sweep": None}))
+    assert {name for name in with_sweep.targets if not without.available(name)} == swept
+    assert set(without.targets_of("figure")).isdisjoint(swept)
 
 
 def test_factors_are_a_target_only_where_they_are_known(root, load):
@@ -169,7 +210,7 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, insertion (did you",
+        "unknown key measure.taus; allowed are tau, means, probe, gap, wasserstein, ood, insertion (did you",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
@@ -236,6 +277,26 @@ FAULTS = [
         "unknown key encoder_training.epochs.CLIP; allowed are SceneCLIP, SceneSigLIP",
     ),
     (
+        {"beta_sweep": None, "sae.beta": "auto"},
+        "key beta_sweep is null, and SAE-A has beta auto, which it selects; describe a sweep, or",
+    ),
+    (
+        {"beta_sweep.sae": "SAE"},
+        "key beta_sweep.sae names SAE; allowed are SAE-A, SAE-A-literal, TopK-A (did you mean",
+    ),
+    (
+        {"beta_sweep.low": 0.1},
+        "key beta_sweep.low is 0.1 and beta_sweep.high is 0.1; low has to be the smaller",
+    ),
+    (
+        {"beta_sweep.low": 0.0999, "beta_sweep.high": 0.1, "beta_sweep.count": 30},
+        "key beta_sweep.count is 30, but with four digits some of so many betas from 0.0999 to",
+    ),
+    ({"beta_sweep.count": 1}, "key beta_sweep.count is 1, integer >= 2 is allowed"),
+    ({"beta_sweep.epochs": KeyError}, "key beta_sweep.epochs is missing; it says: Passes over the"),
+    ({"sae.beta": "atuo"}, "key sae.beta is 'atuo', number or null >= 0 or 'auto' is allowed"),
+    ({"sae.beta": "5e-4"}, "number or null >= 0 or 'auto' is allowed; write 0.0005"),
+    (
         {"sae.expansion": 8, "sae.l0": 769},
         "key sae.l0 gives SAE 769 non-zeros per code, but on SceneCLIP it has only "
         "K = 8 x 96 = 768 atoms; allowed is 1..K",
@@ -276,7 +337,7 @@ def test_a_repeated_row_of_a_registry_is_named(copied, root, load, name):
         ("models", "\t4e-4\t", "\t-1\t", "key beta is -1.0, number >= 0 is allowed"),
         ("datasets", "\tpairs\t", "\tpair\t", "key kind is 'pair'; allowed are pairs, classes"),
         ("saes", "masked_cosine", "masked", "key alignment is 'masked'; allowed are none, masked_"),
-        ("saes", "\tmodel\t", "\tmodels\t", "key beta is 'models', number >= 0 or 'model' is"),
+        ("saes", "\tmodel\t", "\tmodels\t", "key beta is 'models', number >= 0 or 'model' or"),
         ("targets", "\ttable\t", "\ttabel\t", "key kind is 'tabel'; allowed are table, figure"),
     ],
 )

@@ -45,3 +45,13 @@ def test_the_estimate_grows_with_the_data(root):
         return int(re.match(r"about (\d+) GB", preflight.estimate(run))[1])
 
     assert disk(10_000_000) > 2 * disk(1_000_000) > 0
+
+
+def test_the_estimate_holds_the_sweep(root):
+    def hours(sweep):
+        run = _run(root, "config", beta_sweep=sweep)
+        return int(re.search(r"(\d+) GPU hours", preflight.estimate(run))[1])
+
+    sweep = _run(root, "config").config["beta_sweep"]
+    # 101 SAEs of five epochs on a million pairs, at 50,000 pairs a second.
+    assert hours(sweep) - hours(None) == pytest.approx(101 * 5 * 20 / 3600, abs=1)

@@ -10,7 +10,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from isoenergy.files import write_text
 from isoenergy.schema import describe, load_schema, read_registry
 
-NEEDS = {"pairs": "", "factors": "rendered scenes", "comparison": "its SAEs under `comparisons`"}
+NEEDS = {
+    "pairs": "",
+    "factors": "rendered scenes",
+    "comparison": "its SAEs under `comparisons`",
+    "sweep": "`beta_sweep`",
+}
 
 
 def read_schema(name: str) -> dict:

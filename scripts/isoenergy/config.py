@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from isoenergy.schema import check, choose, load_schema, read_registry
 
 REGISTRIES = ("models", "datasets", "saes", "targets")
 LOCAL = "local"
+# The beta of an SAE whose beta the sweep selects.
+AUTO = "auto"
 # What a target may need of a config, for messages.
 NEEDS = {
     "pairs": "a data set",
     "factors": "known factors, which only rendered scenes have",
     "comparison": "a list of SAEs of its name under comparisons",
+    "sweep": "a beta_sweep",
 }
 
 
@@ -102,19 +106,35 @@ class Run:
         pairs += [(first, sae) for saes in self.comparisons().values() for sae in saes]
         return list(dict.fromkeys(pairs))
 
-    def beta(self, model: str, sae: str) -> float:
-        """Weight of the alignment term of an SAE on a model."""
+    def beta(self, model: str, sae: str) -> float | None:
+        """Weight of the alignment term of an SAE on a model; None where the sweep selects it."""
         told = self.saes[sae]["beta"]
-        if told != "model":
-            return float(told)
-        default = self.config["sae"]["beta"]
-        return float(self.models[model]["beta"] if default is None else default)
+        if told == "model":
+            default = self.config["sae"]["beta"]
+            told = self.models[model]["beta"] if default is None else default
+        return None if told == AUTO else float(told)
+
+    def sweep_betas(self) -> list[str]:
+        """Betas of the sweep as they stand in paths: 0, the base, then ascending."""
+        sweep = self.config["beta_sweep"]
+        low, high = math.log10(sweep["low"]), math.log10(sweep["high"])
+        step = (high - low) / (sweep["count"] - 1)
+        return ["0", *(f"{10 ** (low + i * step):.3e}" for i in range(sweep["count"]))]
+
+    def swept(self) -> list[str]:
+        """Models that a sweep is made on: the first, and those with an SAE of ``auto`` beta."""
+        if self.config["beta_sweep"] is None:
+            return []
+        selected = [model for model, sae in self.trained() if self.beta(model, sae) is None]
+        return list(dict.fromkeys([self.config["models"][0], *selected]))
 
     def available(self, target: str) -> bool:
         """Whether the config has what a target needs."""
         needs = self.targets[target]["needs"]
         if needs == "factors":
             return self.datasets[self.train]["source"] == "scenes"
+        if needs == "sweep":
+            return self.config["beta_sweep"] is not None
         return needs != "comparison" or target in self.comparisons()
 
     def targets_of(self, kind: str) -> list[str]:
@@ -239,6 +259,7 @@ def _problems(run: Run) -> Iterator[str]:
     if parts["classes"] and not parts["classes_train"]:
         yield "key datasets.classes_train is null; datasets.classes needs it for the classifier"
     yield from _unset_problems(run)
+    yield from _sweep_problems(run)
     yield from _size_problems(run)
 
 
@@ -268,8 +289,35 @@ def _unset_problems(run: Run) -> Iterator[str]:
             yield f"key folders.{name} is missing; it says where {name} lies on this machine"
 
 
+def _sweep_problems(run: Run) -> Iterator[str]:
+    sweep = run.config["beta_sweep"]
+    if sweep is None:
+        for model, sae in run.trained():
+            if run.beta(model, sae) is None:
+                yield (
+                    f"key beta_sweep is null, and {sae} has beta auto, which it selects; describe "
+                    "a sweep, or give a number (key sae.beta, or column beta of config/saes.tsv)"
+                )
+        return
+    aligned = [name for name in run.saes if run.alignment(name)]
+    if sweep["sae"] not in aligned:
+        named = sweep["sae"]
+        yield f"key beta_sweep.sae names {named}; {choose(named, aligned)} (config/saes.tsv)"
+    if sweep["low"] >= sweep["high"]:
+        yield (
+            f"key beta_sweep.low is {sweep['low']} and beta_sweep.high is {sweep['high']}; "
+            "low has to be the smaller"
+        )
+    elif len(set(run.sweep_betas())) <= sweep["count"]:
+        yield (
+            f"key beta_sweep.count is {sweep['count']}, but with four digits some of so many betas "
+            f"from {sweep['low']} to {sweep['high']} are equal; ask for fewer"
+        )
+
+
 def _size_problems(run: Run) -> Iterator[str]:
-    for model, sae in run.trained():
+    swept = [(model, run.config["beta_sweep"]["sae"]) for model in run.swept()]
+    for model, sae in dict.fromkeys([*run.trained(), *swept]):
         expansion, l0 = run.sae_sizes(sae)
         dim = run.models[model]["dim"]
         if dim is not None and l0 > expansion * dim:

@@ -48,7 +48,10 @@ def estimate(run: Run) -> str:
     vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
     disk = (pictures * (PICTURE_BYTES + 2 * width * vector_bytes) + jobs * pairs * 2 * l0 * 8) / _GB
     seconds = pictures * len(models) / PICTURES_PER_SECOND
-    seconds += jobs * pairs * run.config["sae_training"]["epochs"] / PAIRS_PER_SECOND
+    passes = jobs * run.config["sae_training"]["epochs"]
+    if run.swept():
+        passes += len(run.swept()) * len(run.sweep_betas()) * run.config["beta_sweep"]["epochs"]
+    seconds += passes * pairs / PAIRS_PER_SECOND
     return f"about {_round(disk)} GB of disk and {_round(seconds / 3600)} GPU hours"
 
 

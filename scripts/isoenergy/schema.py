@@ -130,8 +130,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
 
 def _convert(text: str, schema: Mapping[str, Any]) -> Any:
     """A table cell as the type its column's schema asks for; as it is where it does not fit."""
-    options = schema.get("anyOf", [schema])
-    types = {name for option in options for name in _types(option)}
+    types = _types(schema)
     if text == "" and ("null" in types or None in schema.get("enum", [])):
         return None
     if "boolean" in types and text in ("true", "false"):
@@ -145,9 +144,10 @@ def _convert(text: str, schema: Mapping[str, Any]) -> Any:
     return text
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    types = schema.get("type", [])
-    return [types] if isinstance(types, str) else list(types)
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    """Every type that a schema or one of its options allows."""
+    options = [option.get("type", ()) for option in schema.get("anyOf", [schema])]
+    return {name for told in options for name in ([told] if isinstance(told, str) else told)}
 
 
 def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from isoenergy.measure.sae import (
     measure_factors,
     measure_sae,
 )
+from isoenergy.render.tables import TABLES
 
 ALL = 10**6
 
@@ -48,6 +49,13 @@ def test_every_promised_metric_is_written_and_no_other(measure, ideal):
     metrics, _ = measure(*ideal)
     assert set(metrics) == set(SAE_METRICS)
     assert len(set(SAE_METRICS)) == len(SAE_METRICS)
+
+
+def test_the_table_of_readings_holds_every_metric_with_several_protocols(measure, ideal):
+    metrics, _ = measure(*ideal)
+    several = {name for name, metric in metrics.items() if len(metric.protocols) > 1}
+    # What a sweep selects is measured apart, see test_selection.py.
+    assert several | {"selected_beta"} == set(TABLES["table_readings"].metrics())
 
 
 IDEAL = {

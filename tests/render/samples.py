@@ -13,7 +13,7 @@ from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.ranks import moving_average
 from isoenergy.render.figures import FIGURES, gather_figure
 
-OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",)}
+OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",), "sweep": ("",)}
 
 
 def atoms_table(rng, n=80):
@@ -156,6 +156,25 @@ def cosines_table(rng, bins=9):
     )
 
 
+def sweep_table(rng, bends=60):
+    """A base and ten betas; R² falls and always-on atoms appear, as in the authors' sweep."""
+    beta = np.array([0, *np.logspace(-5, -2, 10)])
+    r2 = 0.85 - bends * beta
+    degenerate = np.where(beta > 2e-4, np.linspace(0, 0.9, 11), 0)
+    bimodal = rng.uniform(0.3, 0.6, 11) * (1 - degenerate)
+    return pd.DataFrame(
+        {
+            "beta": beta,
+            "mse": 1 - r2,
+            "r2": r2,
+            "share_degenerate": degenerate,
+            "share_bimodal": bimodal,
+            "selected_no_degenerate": np.arange(11) == 5,
+            "selected_paper": np.arange(11) == 6,
+        }
+    )
+
+
 TABLES = {
     "atoms": atoms_table,
     "pca": pca_table,
@@ -165,6 +184,7 @@ TABLES = {
     "scores": scores_table,
     "unimodal": unimodal_table,
     "ranks": ranks_table,
+    "sweep": sweep_table,
 }
 
 

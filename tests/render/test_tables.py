@@ -59,6 +59,47 @@ def test_a_metric_missing_for_one_seed_is_an_error_and_for_all_is_left_out(tmp_p
         gather_tidy([_source(folders)], ["r2"])
 
 
+def test_differences_of_readings_are_taken_seed_by_seed(tmp_path):
+    folders = _write(tmp_path, "r2", 1.0, 2.0, 6.0)
+    for folder, value in zip(folders, (4.0, 5.0, 6.0), strict=True):
+        write_metric(folder, Metric("mse", {"code": value}, {"pairs": 7}))
+    tidy = gather_tidy([_source(folders)], ["mse", "r2"], differences=True)
+    assert set(tidy.metric) == {"r2"}  # mse has one reading
+    rows = tidy.set_index("protocol")
+    assert list(rows.index) == ["code", "paper", "paper - code"]
+    # Half of each value: -0.5, -1 and -3.
+    assert rows.loc["paper - code", "value"] == pytest.approx(-1.5)
+    assert rows.loc["paper - code", "sd"] == pytest.approx(math.sqrt(7) / 2)
+
+
+def test_infinite_readings_do_not_differ_by_a_number(tmp_path):
+    write_metric(tmp_path, Metric("rho", {"code": math.inf, "paper": math.inf}, {"pairs": 7}))
+    tidy = gather_tidy([_source([str(tmp_path)])], ["rho"], differences=True)
+    assert tidy["value"].tolist()[:2] == [math.inf] * 2
+    assert math.isnan(tidy["value"].iloc[2])
+
+
+def test_a_table_of_readings_has_a_row_per_reading_and_a_column_per_sae():
+    rows = [
+        {"metric": metric, "variant": variant, "protocol": protocol, "value": value, "sd": 0.5}
+        for metric, variant, protocol, value in (
+            ("r2", "SAE", "code", 0.9),
+            ("r2", "SAE", "paper", 0.8),
+            ("r2", "SAE-A", "code", 0.7),
+            ("r2", "SAE-A", "paper", 0.6),
+            ("selected_beta", "SAE-A", "paper", 0.1),
+        )
+    ]
+    columns = (Column("r2", "R²", "higher", 1), Column("selected_beta", "selected β", None, 2))
+    grid = lay_out(Table("saes", columns, readings=True), _tidy(*rows))
+    assert (grid.header, grid.names) == (["", "reading", "SAE", "SAE-A"], 2)
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["R²", "code", "0.9 ± 0.5", "0.7 ± 0.5"],
+        ["R²", "paper", "0.8 ± 0.5", "0.6 ± 0.5"],
+        ["selected β", "paper", "", "0.10 ± 0.50"],
+    ]
+
+
 def _tidy(*rows):
     shown = [
         {**dict.fromkeys(COLUMNS, ""), "dataset": "D", "model": "M", "protocol": "code", **row}
@@ -184,10 +225,17 @@ def test_every_table_reads_metrics_that_are_measured():
     from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
     from isoenergy.measure.quality import QUALITY_METRICS
     from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
+    from isoenergy.measure.selection import SELECTION_METRICS
     from isoenergy.measure.stability import STABILITY_METRICS
 
     known = {
-        "saes": {*SAE_METRICS, *FACTOR_METRICS, *QUALITY_METRICS, *STABILITY_METRICS},
+        "saes": {
+            *SAE_METRICS,
+            *FACTOR_METRICS,
+            *QUALITY_METRICS,
+            *STABILITY_METRICS,
+            *SELECTION_METRICS,
+        },
         "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
     }
     for name in TABLES:

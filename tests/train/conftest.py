@@ -51,7 +51,7 @@ def train(tmp_path, make_store):
     """Train on a small planted store; returns the folder of the checkpoint."""
     store = make_store()
 
-    def run(name, seed=0, store=store, l0=3, expansion=2, **changed):
+    def run(name, seed=0, store=store, l0=3, expansion=2, selected_beta=None, **changed):
         folder = tmp_path / name
         train_sae(
             store,
@@ -65,6 +65,7 @@ def train(tmp_path, make_store):
             training=replace(TRAINING, **changed),
             seed=seed,
             what=name,
+            selected_beta=selected_beta,
         )
         return folder
 

@@ -8,6 +8,7 @@ import torch
 
 from isoenergy.embed.store import Rows
 from isoenergy.errors import InputError
+from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.progress import Progress
 from isoenergy.train import fit as fitting
 from isoenergy.train.checkpoint import build_sae, load_sae
@@ -321,3 +322,26 @@ def test_unknown_architecture_is_refused(tmp_path, make_store):
             seed=0,
             what="x",
         )
+
+
+def selected(folder, beta):
+    values = {"no_degenerate": beta, "paper": 0.7}
+    write_metric(folder, Metric("selected_beta", values, {"betas": 3}, protocol="no_degenerate"))
+    return folder / "selected_beta.json"
+
+
+def test_a_beta_that_is_left_open_is_read_from_what_a_sweep_selected(train, tmp_path):
+    path = selected(tmp_path, 1e-3)
+    told = train("told", alignment="masked_cosine", beta=1e-3)
+    read = train("read", alignment="masked_cosine", beta=None, selected_beta=path)
+    assert json.loads((read / "config.json").read_text())["trained"]["beta"] == 1e-3
+    assert (read / WEIGHTS).read_bytes() == (told / WEIGHTS).read_bytes()
+
+
+def test_a_beta_that_no_sweep_selected_is_refused(train, tmp_path):
+    open_beta = {"alignment": "masked_cosine", "beta": None}
+    with pytest.raises(InputError, match="training has no beta; give a number, or a selected_beta"):
+        train("open", **open_beta)
+    path = selected(tmp_path, math.nan)
+    with pytest.raises(InputError, match=r"selected_beta\.json: no beta of the sweep keeps R²"):
+        train("none", **open_beta, selected_beta=path)

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 
 
 def test_generated_parts_of_the_documents_are_up_to_date(root):
@@ -7,3 +8,34 @@ def test_generated_parts_of_the_documents_are_up_to_date(root):
     spec.loader.exec_module(docs)
     for path, text in docs.documents().items():
         assert path.read_text() == text, f"{path.name} is out of date; run make docs"
+
+
+def _cited(root, pattern):
+    """What code, schemas and configs cite of the page of readings."""
+    folders = ("scripts", "workflow", "config", "tools", "tests/measure")
+    files = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    texts = (path.read_text() for path in files if path.suffix in (".py", ".smk", ".yaml", ".md"))
+    return {found for text in texts for found in re.findall(pattern, text)}
+
+
+def test_every_cited_reading_and_section_is_explained(root):
+    page = (root / "docs/readings.md").read_text()
+    anchors = re.findall(r'<a id="x(\d+)"></a>X(\d+) ', page)
+    assert anchors == [(str(i), str(i)) for i in range(1, 27)]
+    readings = _cited(root, r"\bX(\d+)\b")
+    assert {"1", "6"} <= readings
+    assert readings <= {number for number, _ in anchors}
+    explained = set(
+        re.findall(r"\d(?:\.\d)?", "".join(re.findall(r"^\| SPEC (.*?) \|", page, re.M)))
+    )
+    sections = _cited(root, r"SPEC (\d(?:\.\d)?)")
+    assert "4" in sections
+    assert sections <= explained
+
+
+def test_every_row_of_the_page_of_readings_fills_its_columns(root):
+    lines = (root / "docs/readings.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith('| <a id="x')]
+    assert len(rows) == 26
+    for row in rows:
+        assert len(row.split("|")) == 9, row[:40]

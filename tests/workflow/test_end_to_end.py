@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from isoenergy.config import load_run
+
 REAL_STORE = "../shared/data/flickr8k-train"
 
 
@@ -81,12 +83,27 @@ def test_the_factor_table_tells_where_every_group_s_energy_goes(ci_run):
             assert sum(shares) == pytest.approx(1)
 
 
+def test_the_sweep_tells_what_alignment_costs_and_the_rule_selects_from_it(ci_run):
+    folder = ci_run.folder / "results/ci/metrics/SceneCLIP/SAE-A/sweep/scenes"
+    sweep = pd.read_parquet(folder / "sweep.parquet")
+    assert sweep["beta"].tolist() == [0, 1e-3, 1e-2, 1e-1]
+    assert (sweep["mse"] + sweep["r2"]).to_numpy() == pytest.approx(1, abs=0.02)
+    bound = _metric(folder / "sweep_r2_bound.json")
+    assert sweep["r2"].iloc[-1] < bound < sweep["r2"].iloc[0]
+    selected = _metric(folder / "selected_beta.json")
+    allowed = sweep[(sweep["r2"] > bound) & (sweep["share_degenerate"] == 0) & (sweep["beta"] > 0)]
+    assert selected == (allowed["beta"].max() if len(allowed) else None)
+
+
 def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
     page = (ci_run.folder / "results/ci/report.html").read_text()
-    for name in ("table_01", "table_06", "table_factors", "figure_02", "figure_10", "figure_11"):
+    config = yaml.safe_load((root / "config/ci.yaml").read_text())
+    run = load_run(config, "config/ci.yaml", root)
+    tables, figures = run.targets_of("table"), run.targets_of("figure")
+    for name in (*tables, *figures):
         assert f'id="{name}"' in page
         assert f"snakemake {name}" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == len(figures)
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
     assert "<script" not in page
 

@@ -62,6 +62,22 @@ def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
     }
 
 
+def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    config["sae"]["beta"] = "auto"
+    path = tmp_path / "auto.yaml"
+    path.write_text(yaml.safe_dump(config))
+    wanted = "results/demo/saes/SceneSigLIP/SAE-A/seed2/sae.safetensors"
+    done = workflow.run("--dry-run", wanted, "--configfile", str(path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = done.stdout + done.stderr
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    assert (planned["train_sae"], planned["measure_sweep"]) == ("1", "1")
+    assert int(planned["train_swept"]) == config["beta_sweep"]["count"] + 1
+    rule = told.split("rule train_sae:")[1].split("output:")[0]
+    assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
+
+
 def test_the_readme_lists_every_target(root):
     told = (root / "README.md").read_text()
     assert [row["target"] for row in _targets(root) if f"`{row['target']}`" not in told] == []

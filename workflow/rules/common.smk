@@ -48,6 +48,7 @@ DATA = f"{RESULTS}/data/{{dataset}}"
 ENCODER = f"{RESULTS}/encoders/{{model}}"
 STORE = f"{RESULTS}/embeddings/{{model}}/{{dataset}}"
 SAE = f"{RESULTS}/saes/{{model}}/{{sae}}/seed{{n}}"
+SWEPT = f"{RESULTS}/saes/{{model}}/{{sae}}/sweep/beta{{beta}}"
 CODES = f"{RESULTS}/codes/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 EMBEDDING_METRICS = f"{RESULTS}/metrics/{{model}}/embeddings/{{dataset}}"
 SAE_METRICS_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
@@ -55,6 +56,7 @@ STABILITY_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/stability/{{dataset}}"
 INTERVENTION_FOLDER = f"{SAE_METRICS_FOLDER}/interventions"
 COMPOSED_FOLDER = f"{SAE_METRICS_FOLDER}/composed"
 BASELINE_FOLDER = f"{EMBEDDING_METRICS}/baselines"
+SWEEP_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/sweep/{{dataset}}"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 
 
@@ -78,6 +80,7 @@ wildcard_constraints:
     model=one_of(RUN.models),
     sae=one_of(RUN.saes),
     n=r"\d+",
+    beta=r"[0-9][0-9.e+-]*",
 
 
 def check_targets(targets):

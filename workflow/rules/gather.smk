@@ -5,12 +5,14 @@ from isoenergy.encode.codes import SOURCE_FILES
 from isoenergy.measure.baselines import BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.factors import INFORMED
 from isoenergy.measure.intervened import FORMS, GAP_METRICS
 from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
 from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
+from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
@@ -63,10 +65,37 @@ def spread(seeds):
     return f"mean ± standard deviation over seeds {told}" if len(seeds) > 1 else f"seed {told}"
 
 
+def sweep_folder(model):
+    return SWEEP_FOLDER.format(model=model, sae=RUN.config["beta_sweep"]["sae"], dataset=RUN.train)
+
+
+def beta_input(wildcards):
+    """The file that an SAE's beta is read from, where the config leaves it to the sweep."""
+    if RUN.beta(wildcards.model, wildcards.sae) is not None:
+        return {}
+    return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
+
+
 def told(rows, names):
     """Names with what they stand for, for captions."""
     titles = {name: rows[name]["title"] for name in names}
     return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
+
+
+def sweep_words():
+    """Fields of captions that tell how a sweep was made."""
+    sweep = RUN.config["beta_sweep"]
+    if sweep is None:
+        return {}
+    return {
+        "swept": sweep["sae"],
+        "betas": str(sweep["count"]),
+        "sweep_epochs": str(sweep["epochs"]),
+        "sweep_seed": str(sweep["seed"]),
+        "largest_drop": str(LARGEST_DROP),
+        "degenerate": str(DEGENERATE_FREQUENCY),
+        "tau": str(RUN.config["measure"]["tau"]),
+    }
 
 
 # Fields of captions: words from the config, and sample sizes from the metrics of the first model.
@@ -80,6 +109,7 @@ WORDS = {
     "datasets": told(RUN.datasets, RUN.measured()),
     "protocol": "code (the authors' code, as in the paper's tables)",
     "expansion": str(RUN.config["sae"]["expansion"]),
+    **sweep_words(),
     "l0": str(RUN.config["sae"]["l0"]),
     "spread": spread(SEEDS),
     "tau": str(RUN.config["measure"]["tau"]),
@@ -93,6 +123,8 @@ SIZES = {
     "gap": (f"{embeddings_folder(MODELS[0])}/difference_in_mean.json", "images"),
     "wasserstein": (f"{embeddings_folder(MODELS[0])}/wasserstein.json", "images"),
 }
+if RUN.swept():
+    SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
 
 
 def sizes_of(target):
@@ -107,7 +139,8 @@ def saes_of(target):
 
 def models_of(target):
     """The models that a table shows: the first for a comparison of many SAEs, else all."""
-    return MODELS[:1] if target in RUN.comparisons() else MODELS
+    first = target in RUN.comparisons() or TABLES[target].first_model
+    return MODELS[:1] if first else MODELS
 
 
 def table_sources(target):
@@ -134,11 +167,23 @@ def table_sources(target):
         for sae in saes_of(target)
     ]
     # What compares seeds has no seed of its own.
-    return saes + [
-        {**source, "folders": [stability_folder(source["model"], source["variant"])]}
-        for source in saes
-        if set(STABILITY_METRICS) & set(TABLES[target].metrics())
-    ]
+    if set(STABILITY_METRICS) & set(TABLES[target].metrics()):
+        saes += [
+            {**source, "folders": [stability_folder(source["model"], source["variant"])]}
+            for source in saes
+        ]
+    if set(SELECTION_METRICS) & set(TABLES[target].metrics()):
+        saes += [
+            {
+                "model": model,
+                "variant": RUN.config["beta_sweep"]["sae"],
+                "dataset": RUN.train,
+                "folders": [sweep_folder(model)],
+            }
+            for model in models_of(target)
+            if model in RUN.swept()
+        ]
+    return saes
 
 
 def measured_in(source):
@@ -149,6 +194,8 @@ def measured_in(source):
         return PAIR_METRICS + (classes if kind == "classes" else ())
     if source["folders"] == [stability_folder(source["model"], source["variant"])]:
         return STABILITY_METRICS
+    if RUN.swept() and source["folders"] == [sweep_folder(source["model"])]:
+        return SELECTION_METRICS
     return (*SAE_METRICS, *FACTOR_METRICS, *QUALITY_METRICS)
 
 
@@ -165,7 +212,10 @@ def table_inputs(wildcards):
 def figure_sources(target):
     """What a figure is made of: a list of panels, each its labels and its files."""
     figure = FIGURES[target]
-    if figure.OF == "embeddings":
+    if figure.OF == "sweep":
+        swept = RUN.config["beta_sweep"]["sae"]
+        panels = {(m, swept): sweep_folder(m) for m in MODELS[: figure.MODELS]}
+    elif figure.OF == "embeddings":
         panels = {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
     else:
         saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
@@ -220,6 +270,7 @@ def metric_files():
         compared = {"model": MODELS[:1], "sae": saes, "dataset": RUN.train}
         paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", **compared)
         paths += every(f"{STABILITY_FOLDER}/{STABILITY_METRICS[0]}.json", **compared)
+    paths += [f"{sweep_folder(m)}/{SELECTED_BETA}.json" for m in RUN.swept()]
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])
@@ -235,6 +286,7 @@ GATHERED = {
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
     "saes": every_sae(f"{SAE}/sae.safetensors"),
+    "selected_beta": [f"{sweep_folder(m)}/{SELECTED_BETA}.json" for m in RUN.swept()],
     "codes": every_sae(f"{CODES}/codes.json", dataset=RUN.train),
     "metrics": metric_files(),
     "tables": TABLE_FILES,

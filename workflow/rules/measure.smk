@@ -244,3 +244,29 @@ rule measure_baselines:
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
         "../../scripts/measure/measure_baselines.py"
+
+
+rule measure_sweep:
+    input:
+        store=f"{STORE}/store.json",
+        weights=lambda w: expand(
+            f"{SWEPT}/sae.safetensors", model=w.model, sae=w.sae, beta=RUN.sweep_betas()
+        ),
+    output:
+        files(SWEEP_FOLDER, SELECTION_METRICS),
+        table=f"{SWEEP_FOLDER}/sweep.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-sweep.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-sweep.tsv"
+    conda:
+        "../../envs/train.yaml"
+    params:
+        code("measure/measure_sweep.py"),
+        folder=SWEEP_FOLDER,
+        betas=lambda w: [float(beta) for beta in RUN.sweep_betas()],
+        block=RUN.config["encode"]["block"],
+        tau=RUN.config["measure"]["tau"],
+        what=lambda w: f"sweep of beta with {w.model} {w.sae}",
+    script:
+        "../../scripts/measure/measure_sweep.py"

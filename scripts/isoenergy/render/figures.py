@@ -13,6 +13,8 @@ from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
 from isoenergy.render import (
+    beta_energy,
+    beta_error,
     bridges,
     cosines,
     energies,
@@ -36,9 +38,9 @@ class FigureModule(Protocol):
     Attributes
     ----------
     OF : str
-        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model),
-        ``"saes"`` (a panel per model and SAE) or ``"aligned"`` (the same, of SAEs trained with an
-        alignment loss alone, where the run has any).
+        What it shows, which says where its sources lie: ``"embeddings"`` or ``"sweep"`` (a panel
+        per model), ``"saes"`` (a panel per model and SAE) or ``"aligned"`` (the same, of SAEs
+        trained with an alignment loss alone, where the run has any).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones; None shows all.
     TABLES : mapping of str to tuple of str
@@ -67,6 +69,8 @@ class FigureModule(Protocol):
 
 FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
+FIGURES.register("figure_07")(beta_error)
+FIGURES.register("figure_08")(beta_energy)
 FIGURES.register("figure_10")(gap)
 FIGURES.register("figure_11")(cosines)
 FIGURES.register("figure_12")(bridges)

@@ -54,12 +54,19 @@ class Table:
         Groups of atoms, a row each; they fill ``{group}`` in the metrics' names.
     upright : bool
         A row per metric and a column per SAE instead.
+    readings : bool
+        Upright, for metrics with several protocols alone: a row per protocol, and one per
+        difference from the default protocol.
+    first_model : bool
+        Of the run's first model alone.
     """
 
     of: Literal["saes", "embeddings"]
     columns: tuple[Column, ...]
     groups: tuple[str, ...] = ()
     upright: bool = False
+    readings: bool = False
+    first_model: bool = False
 
     def metrics(self) -> list[str]:
         """Every metric that the table reads."""
@@ -156,6 +163,19 @@ TABLES.register("table_factors")(
 )
 
 
+TABLES.register("table_readings")(
+    Table(
+        "saes",
+        (
+            *(column for column in _SHARED if column.metric != "delta_r_at_1"),
+            Column("selected_beta", "selected β", None, 4),
+        ),
+        readings=True,
+        first_model=True,
+    )
+)
+
+
 def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     """Arrange a tidy table for readers; nothing is computed but which value is marked.
 
@@ -166,8 +186,11 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     ----------
     table : Table
     tidy : DataFrame
-        See :func:`isoenergy.render.tidy.gather_tidy`; the first protocol of a number is shown.
+        See :func:`isoenergy.render.tidy.gather_tidy`; the first protocol of a number is shown,
+        or for a table of readings all.
     """
+    if table.readings:
+        return _lay_out_readings(table, tidy)
     shown = tidy.drop_duplicates(["metric", "variant", "model", "dataset"])
     numbers = {
         (row.metric, row.variant, row.model, row.dataset): (row.value, row.sd)
@@ -197,6 +220,23 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
             rows.append(cells)
     grid = Grid(header + [column.label for column in columns], rows, len(header))
     return grid.turned() if table.upright else grid
+
+
+def _lay_out_readings(table: Table, tidy: pd.DataFrame) -> Grid:
+    variants = list(dict.fromkeys(tidy.variant))
+    rows = []
+    for column in table.columns:
+        of_metric = tidy[tidy.metric == column.metric]
+        for protocol in dict.fromkeys(of_metric.protocol):
+            shown = of_metric[of_metric.protocol == protocol].set_index("variant")
+            texts = [
+                format_number(*shown.loc[variant, ["value", "sd"]], column.digits)
+                if variant in shown.index
+                else ""
+                for variant in variants
+            ]
+            rows.append([Cell(text) for text in (column.label, protocol, *texts)])
+    return Grid(["", "reading", *variants], rows, 2)
 
 
 def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:
@@ -244,7 +284,7 @@ def render_table(
     """
     table = TABLES[target]
     caption = fill_caption(template, words, sizes)
-    tidy = gather_tidy(sources, table.metrics())
+    tidy = gather_tidy(sources, table.metrics(), differences=table.readings)
     grid = lay_out(table, tidy)
     write_text(csv, tidy.to_csv(index=False, lineterminator="\n"))
     write_text(markdown, write_markdown(grid, caption))

@@ -20,7 +20,9 @@ COLUMNS = ("metric", "variant", "model", "dataset", "value", "sd", "seeds", "n",
 RAW = "embeddings"
 
 
-def gather_tidy(sources: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> pd.DataFrame:
+def gather_tidy(
+    sources: Sequence[Mapping[str, Any]], metrics: Sequence[str], differences: bool = False
+) -> pd.DataFrame:
     """Read metrics and put their mean and spread over seeds into a tidy table.
 
     Parameters
@@ -31,6 +33,10 @@ def gather_tidy(sources: Sequence[Mapping[str, Any]], metrics: Sequence[str]) ->
     metrics : sequence of str
         A metric that is in none of a source's folders is left out for it; one that is in some
         only is an error.
+    differences : bool
+        Keep metrics with several protocols alone, and add a row for the difference of each other
+        protocol from the default, named e.g. ``"paper - code"``; its spread is that of the
+        differences seed by seed.
 
     Returns
     -------
@@ -57,18 +63,24 @@ def gather_tidy(sources: Sequence[Mapping[str, Any]], metrics: Sequence[str]) ->
                 absent = next(path for path in paths if path not in present)
                 raise InputError(f"{absent} does not exist; measure every seed")
             found = [read_metric(path) for path in paths]
+            protocols = _protocols(found[0])
+            summaries = {protocol: _summary(found, protocol) for protocol in protocols}
+            if differences:
+                default, *others = protocols
+                summaries |= {f"{other} - {default}": _change(found, other) for other in others}
+                summaries = summaries if others else {}
             rows += [
                 {
                     "metric": name,
                     "variant": source["variant"],
                     "model": source["model"],
                     "dataset": source["dataset"],
-                    **_summary(found, protocol),
+                    **summary,
                     "seeds": len(found),
                     "n": ", ".join(f"{count} {what}" for what, count in found[0].n.items()),
                     "protocol": protocol,
                 }
-                for protocol in _protocols(found[0])
+                for protocol, summary in summaries.items()
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -78,9 +90,23 @@ def _protocols(metric: Metric) -> list[str]:
 
 
 def _summary(found: Sequence[Metric], protocol: str) -> dict[str, float]:
+    spread = found[0].sd
     values = np.array([metric.protocols[protocol] for metric in found])
+    return _mean(values, math.nan if spread is None else spread)
+
+
+def _change(found: Sequence[Metric], protocol: str) -> dict[str, float]:
+    with np.errstate(invalid="ignore"):  # infinite values do not differ by a number
+        return _mean(
+            np.array([metric.protocols[protocol] for metric in found])
+            - [metric.value for metric in found],
+            math.nan,
+        )
+
+
+def _mean(values: np.ndarray, spread: float) -> dict[str, float]:
+    """Mean and standard deviation; ``spread`` in its place for a single value."""
     if len(values) == 1:
-        spread = found[0].sd
-        return {"value": float(values[0]), "sd": math.nan if spread is None else spread}
+        return {"value": float(values[0]), "sd": spread}
     with np.errstate(invalid="ignore"):  # infinite values have no spread
         return {"value": float(values.mean()), "sd": float(values.std(ddof=1))}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from isoenergy.embed.store import EmbeddingStore, Rows, open_store
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
+from isoenergy.measure.metric import read_metric
 from isoenergy.progress import Progress
 from isoenergy.seeds import derive_seed, generator
 from isoenergy.train.alignment import ALIGNMENTS
@@ -44,8 +46,9 @@ class Training:
         Global gradient norm is clipped to this.
     alignment : str or None
         A key of ``ALIGNMENTS``; None for a plain SAE.
-    beta : float
-        Weight of the alignment term, relative to the squared error per dimension (X2).
+    beta : float or None
+        Weight of the alignment term, relative to the squared error per dimension (X2); None where
+        a sweep selects it, see :func:`train_sae`.
     """
 
     epochs: int
@@ -53,7 +56,7 @@ class Training:
     peak_rate: float
     clip_norm: float
     alignment: str | None
-    beta: float
+    beta: float | None
 
 
 class _Totals:
@@ -200,6 +203,18 @@ def _step(
         totals.add(figures, len(x), codes.indices, codes.values)
 
 
+def _read_beta(path: str | Path | None) -> float:
+    if path is None:
+        raise InputError("training has no beta; give a number, or a selected_beta to read it from")
+    beta = read_metric(path).value
+    if not math.isfinite(beta):
+        raise InputError(
+            f"{path}: no beta of the sweep keeps R² within 0.05 of the base without atoms that are "
+            "always on; sweep smaller ones (key beta_sweep.low) or give beta as a number"
+        )
+    return beta
+
+
 def train_sae(
     store: str | Path,
     weights: str | Path,
@@ -212,6 +227,7 @@ def train_sae(
     training: Training,
     seed: int,
     what: str,
+    selected_beta: str | Path | None = None,
 ) -> None:
     """Train one SAE on one store and write its checkpoint.
 
@@ -233,12 +249,16 @@ def train_sae(
     seed : int
     what : str
         Name for messages, e.g. ``"SceneCLIP SAE-A seed 0"``.
+    selected_beta : path, optional
+        The metric that holds the beta to train with, where ``training`` leaves it open.
 
     Raises
     ------
     InputError
-        If the store is broken, or a name or number is not allowed.
+        If the store is broken, a name or number is not allowed, or there is no beta.
     """
+    if training.beta is None:
+        training = replace(training, beta=_read_beta(selected_beta))
     opened: EmbeddingStore = open_store(store)
     if training.alignment is not None:
         ALIGNMENTS[training.alignment]  # refuses an unknown name before any work
