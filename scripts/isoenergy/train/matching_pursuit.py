@@ -19,6 +19,9 @@ from isoenergy.train.sae import ARCHITECTURES, SAE
 # Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
 # above, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
+# A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
+# is then less than the rows x l0 x dim numbers of the atoms that every row chose.
+SMALL = 1 / 8
 
 
 @torch.no_grad()
@@ -39,16 +42,10 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         May repeat an atom within a row.
     """
     n_atoms = len(dictionary)
-    chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     correlations = x @ dictionary.T
     if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
-        gram = dictionary @ dictionary.T
-        for step in range(l0):
-            value, atom = correlations.max(dim=1)
-            chosen[:, step] = atom
-            if step + 1 < l0:
-                correlations.addcmul_(gram[atom], value.unsqueeze(1), value=-1)
-        return chosen
+        return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
+    chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     residual = x.clone()
     for step in range(l0):
         value, atom = correlations.max(dim=1)
@@ -56,6 +53,18 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         if step + 1 < l0:
             residual.addcmul_(dictionary[atom], value.unsqueeze(1), value=-1)
             torch.mm(residual, dictionary.T, out=correlations)
+    return chosen
+
+
+@torch.no_grad()
+def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
+    """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
+    chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
+    for step in range(l0):
+        value, atom = correlations.max(dim=1)
+        chosen[:, step] = atom
+        if step + 1 < l0:
+            correlations.addcmul_(gram[atom], value.unsqueeze(1), value=-1)
     return chosen
 
 
@@ -76,6 +85,8 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     reconstruction : Tensor of shape (rows, dim)
         Equal to ``codes.dense() @ dictionary``.
     """
+    if len(dictionary) <= SMALL * l0 * x.shape[1]:
+        return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
     atoms = torch.nn.functional.embedding(indices, dictionary)
     overlaps = atoms @ atoms.transpose(1, 2)
@@ -86,6 +97,21 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     ).squeeze(2)
     reconstruction = torch.einsum("rs,rsd->rd", values, atoms)
     return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
+
+
+def _pursue_small(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]:
+    """As :func:`pursue` for a small dictionary: T and A x are read off its Gram matrix and D x."""
+    n_atoms = len(dictionary)
+    gram, correlations = dictionary @ dictionary.T, x @ dictionary.T
+    indices = _choose_by_gram(correlations.detach().clone(), gram.detach(), l0)
+    pairs = indices.unsqueeze(2) * n_atoms + indices.unsqueeze(1)
+    overlaps = gram.flatten().index_select(0, pairs.flatten()).view(pairs.shape)
+    targets = correlations.gather(1, indices)
+    values = torch.linalg.solve_triangular(
+        overlaps, targets.unsqueeze(2), upper=False, unitriangular=True
+    ).squeeze(2)
+    codes = SparseCodes(merge_repeats(values, indices), indices, n_atoms)
+    return codes, codes.dense() @ dictionary
 
 
 @ARCHITECTURES.register("matching_pursuit")
