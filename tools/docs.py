@@ -10,7 +10,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from isoenergy.files import write_text
 from isoenergy.schema import describe, load_schema, read_registry
 
-NEEDS = {"pairs": "", "factors": "rendered scenes", "comparison": "its SAEs under `comparisons`"}
+NEEDS = {
+    "pairs": "",
+    "factors": "rendered scenes",
+    "comparison": "its SAEs under `comparisons`",
+    "toy": "the block `toy`",
+}
 
 
 def read_schema(name: str) -> dict:
@@ -45,7 +50,7 @@ def documents() -> dict[Path, str]:
     readme, config = ROOT / "README.md", ROOT / "config/README.md"
     filled = {readme: fill(readme.read_text(), "targets", target_table())}
     text = config.read_text()
-    for name in ("config", "models", "datasets", "saes", "targets"):
+    for name in ("config", "models", "datasets", "saes", "targets", "toy_search"):
         text = fill(text, name, describe(read_schema(name)))
     return {**filled, config: text}
 

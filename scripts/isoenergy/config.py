@@ -10,14 +10,18 @@ from typing import Any
 
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
+from isoenergy.toy.process import ToySetting
 
-REGISTRIES = ("models", "datasets", "saes", "targets")
+REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search")
+# The toy experiments of Table 5, keys of the block `toy`.
+EXPERIMENTS = ("toy-1", "toy-2")
 LOCAL = "local"
 # What a target may need of a config, for messages.
 NEEDS = {
     "pairs": "a data set",
     "factors": "known factors, which only rendered scenes have",
     "comparison": "a list of SAEs of its name under comparisons",
+    "toy": "a block toy that is not null",
 }
 
 
@@ -31,7 +35,7 @@ class Run:
         As the config schema has it.
     source : str
         Where the config is from, for messages.
-    models, datasets, saes, targets : dict of str to dict
+    models, datasets, saes, targets, toy_search : dict of str to dict
         All rows of the registries, by name.
     """
 
@@ -41,6 +45,7 @@ class Run:
     datasets: Mapping[str, Mapping[str, Any]]
     saes: Mapping[str, Mapping[str, Any]]
     targets: Mapping[str, Mapping[str, Any]]
+    toy_search: Mapping[str, Mapping[str, Any]]
 
     @property
     def results(self) -> str:
@@ -110,7 +115,19 @@ class Run:
         needs = self.targets[target]["needs"]
         if needs == "factors":
             return self.datasets[self.train]["source"] == "scenes"
+        if needs == "toy":
+            return self.config["toy"] is not None
         return needs != "comparison" or target in self.comparisons()
+
+    def toys(self) -> list[str]:
+        """The toy experiments of the run."""
+        return list(EXPERIMENTS) if self.config["toy"] else []
+
+    def toy_setting(self, toy: str) -> dict[str, float]:
+        """What the pairs of a toy experiment are drawn from: the fields of ``ToySetting``."""
+        block = self.config["toy"]
+        own = {key: block[toy][key] for key in ("k", "active", "tau_1", "tau_2")}
+        return {"dim": block["dim"], **own}
 
     def targets_of(self, kind: str) -> list[str]:
         """Available targets of a kind, in the order of the registry."""
@@ -235,6 +252,7 @@ def _problems(run: Run) -> Iterator[str]:
         yield "key datasets.classes_train is null; datasets.classes needs it for the classifier"
     yield from _unset_problems(run)
     yield from _size_problems(run)
+    yield from _toy_problems(run)
 
 
 def _unset_problems(run: Run) -> Iterator[str]:
@@ -274,3 +292,21 @@ def _size_problems(run: Run) -> Iterator[str]:
             )
         if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
             yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"
+
+
+def _toy_problems(run: Run) -> Iterator[str]:
+    for toy in run.toys():
+        own = run.config["toy"][toy]
+        try:
+            ToySetting(**run.toy_setting(toy))
+        except InputError as error:
+            yield f"key toy.{toy}: {error}"
+        if own["l0"] > own["n_atoms"]:
+            yield (
+                f"key toy.{toy}.l0 is {own['l0']} and toy.{toy}.n_atoms {own['n_atoms']}; allowed "
+                "is 1..K"
+            )
+    for name in run.config["toy"]["saes"] if run.toys() else []:
+        if name not in run.saes:
+            told = choose(name, list(run.saes))
+            yield f"key toy.saes names {name}; {told} (config/saes.tsv)"

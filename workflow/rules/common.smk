@@ -49,6 +49,9 @@ CODES = f"{RESULTS}/codes/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 EMBEDDING_METRICS = f"{RESULTS}/metrics/{{model}}/embeddings/{{dataset}}"
 SAE_METRICS_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/seed{{n}}/{{dataset}}"
 STABILITY_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/stability/{{dataset}}"
+TOY = f"{RESULTS}/toy/{{toy}}"
+TOY_SAE = f"{TOY}/{{sae}}/seed{{n}}"
+TOY_SEARCH = f"{RESULTS}/toy/search/{{setting}}/seed{{n}}"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 
 
@@ -72,6 +75,8 @@ wildcard_constraints:
     model=one_of(RUN.models),
     sae=one_of(RUN.saes),
     n=r"\d+",
+    toy=one_of(RUN.toys()),
+    setting=one_of(RUN.toy_search),
 
 
 def check_targets(targets):
@@ -89,9 +94,9 @@ def check_targets(targets):
             stop(f"config/targets.tsv has no target {target}; {choose(target, known)}")
 
 
-def check_machine():
+def check_machine(targets):
     """Say what a run needs that is not at hand, before its first job."""
-    if not RUN.config["preflight"]:
+    if not RUN.config["preflight"] or (targets and all(map(is_toy, targets))):
         return
     stores = [STORE.format(model=m, dataset=d) for m in MODELS for d in RUN.measured()]
     if all(Path(store, "store.json").exists() for store in stores):

@@ -1,4 +1,4 @@
-"""Figure 11: cosines within and across modalities (SPEC 6.2)."""
+"""Figures 9 and 11: cosines within and across modalities (SPEC 6.2)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def gather(panel: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     panel : DataFrame
-        A row per bin of a kind: kind (one of ``COSINE_KINDS``), left and right edge, density and
-        recall@1.
+        A row per bin of a kind: kind (one of ``COSINE_KINDS``), left and right edge, density and,
+        in Figure 11, recall@1.
     """
     return panel
 
@@ -66,7 +66,8 @@ def draw(data: pd.DataFrame) -> Figure:
             handles.setdefault(kind, tuple(drawn))
         first = group.iloc[0]
         ax.locator_params(axis="y", nbins=5)
-        label(ax, first["panel"], f"recall@1 {number(first['recall_at_1'])}", room(ax))
+        note = f"recall@1 {number(first['recall_at_1'])}" if "recall_at_1" in first else ""
+        label(ax, first["panel"], note, room(ax))
     label_axes(axes, "cosine similarity", "density")
     part.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     return part.figure

@@ -12,7 +12,7 @@ from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
-from isoenergy.render import cosines, energies, gap
+from isoenergy.render import cosines, energies, gap, toy_cosines
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.style import save_figure
 
@@ -26,8 +26,9 @@ class FigureModule(Protocol):
     Attributes
     ----------
     OF : str
-        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model) or
-        ``"saes"`` (a panel per model and SAE).
+        What it shows, which says where its sources lie: ``"embeddings"`` (a panel per model),
+        ``"saes"`` (a panel per model and SAE) or ``"toy"`` (a panel per toy experiment, then one
+        per model).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones; None shows all.
     TABLE : str
@@ -54,6 +55,7 @@ class FigureModule(Protocol):
 
 FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
+FIGURES.register("figure_09")(toy_cosines)
 FIGURES.register("figure_10")(gap)
 FIGURES.register("figure_11")(cosines)
 
