@@ -21,7 +21,7 @@ from isoenergy.render import energies
 from isoenergy.render.figures import FIGURES, gather_figure, render_figure
 from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
-TARGETS = ("figure_02", "figure_10", "figure_11")
+TARGETS = ("figure_02", "figure_09", "figure_10", "figure_11")
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),
@@ -270,6 +270,20 @@ def test_figure_11_draws_the_densities_with_recall(tmp_path):
     told = [text.get_text() for text in shown(figure)]
     assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
     assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
+
+
+def test_figure_09_draws_toy_pairs_as_figure_11_does_and_tells_no_recall(tmp_path):
+    data, figure = drawing(tmp_path, "figure_09", models=3)
+    assert "recall_at_1" not in data
+    told = [text.get_text() for text in shown(figure)]
+    assert not [text for text in told if text.startswith("recall")]
+    steps = [patch for patch in figure.axes[2].patches if isinstance(patch, StepPatch)]
+    outlines = [patch for patch in steps if not patch.get_fill()]
+    panel = data[data["model"] == "m2"]
+    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
+        np.testing.assert_array_equal(
+            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
+        )
 
 
 def _one_live(table):
