@@ -286,6 +286,22 @@ def test_figure_09_draws_toy_pairs_as_figure_11_does_and_tells_no_recall(tmp_pat
         )
 
 
+def _spike(table):
+    """Nearly all matching pairs in one bin, far above everything else."""
+    matching = table["kind"] == "I-T (aligned)"
+    width = table["right"] - table["left"]
+    first = matching & (table.index == table.index[matching][3])
+    return table.assign(density=np.where(first, 0.99 / width, np.where(matching, 0, 1.5)))
+
+
+def test_figure_09_cuts_the_spike_of_matching_toy_pairs_off_and_nothing_else(tmp_path):
+    data, figure = drawing(tmp_path, "figure_09", change=_spike)
+    assert data["density"].max() > 6
+    assert 1.5 < figure.axes[0].get_ylim()[1] < 2
+    whole = drawing(tmp_path / "b", "figure_09")
+    assert whole[1].axes[0].get_ylim()[1] > whole[0]["density"].max()
+
+
 def _one_live(table):
     table = table.copy()
     table.loc[table.index != 30, ["energy_image", "energy_text", "energy"]] = 0.0

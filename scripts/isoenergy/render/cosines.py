@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isoenergy.measure.geometry import COSINE_KINDS
-from isoenergy.render.style import PALETTE, label, label_axes, number, panels, room, settings
+from isoenergy.render.style import (
+    PALETTE,
+    SMALLEST,
+    label,
+    label_axes,
+    number,
+    panels,
+    room,
+    settings,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +75,10 @@ def draw(data: pd.DataFrame) -> Figure:
             handles.setdefault(kind, tuple(drawn))
         first = group.iloc[0]
         ax.locator_params(axis="y", nbins=5)
-        note = f"recall@1 {number(first['recall_at_1'])}" if "recall_at_1" in first else ""
-        label(ax, first["panel"], note, room(ax))
+        if "recall_at_1" in first:
+            label(ax, first["panel"], f"recall@1 {number(first['recall_at_1'])}", room(ax))
+        else:
+            label(ax, first["panel"], "", room(ax), lift=-SMALLEST)
     label_axes(axes, "cosine similarity", "density")
     part.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     return part.figure
