@@ -177,6 +177,28 @@ def test_factors_are_a_target_only_where_they_are_known(root, load):
     assert sorted(demo.targets_of("figure"), key=names.index) == demo.targets_of("figure")
 
 
+def test_toy_targets_need_the_block(changed, load):
+    with_toy, without = load(changed("demo", {})), load(changed("demo", {"toy": None}))
+    assert with_toy.toys() == ["toy-1", "toy-2"]
+    assert without.toys() == []
+    for name, row in with_toy.targets.items():
+        assert without.available(name) == (row["needs"] != "toy"), name
+    assert {"table_05", "figure_09", "toy_search"} <= {
+        name for name, row in with_toy.targets.items() if row["needs"] == "toy"
+    }
+
+
+def test_the_toy_experiments_are_the_papers(root, load):
+    run = load(read(root, "config"))
+    first, second = (run.config["toy"][toy] for toy in run.toys())
+    assert first["tau_1"] == pytest.approx(first["tau_2"] + 0.1)
+    assert second["tau_1"] == 0.999
+    assert run.config["toy"]["dim"] == 512
+    assert len(run.config["toy"]["seeds"]) >= 5
+    for own, per_k in ((first, 10), (second, 14)):
+        assert own["n_atoms"] == per_k * own["k"]
+
+
 def test_ones_own_store_takes_the_place_of_models_and_data(changed, load, tmp_path):
     paths = {"store": str(tmp_path / "My store!"), "test_store": str(tmp_path / "b" / "My store!")}
     for path in paths.values():
@@ -210,7 +232,7 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion (did you",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion (",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
@@ -275,6 +297,14 @@ FAULTS = [
     (
         {"encoder_training.epochs.CLIP": 1},
         "unknown key encoder_training.epochs.CLIP; allowed are SceneCLIP, SceneSigLIP",
+    ),
+    ({"toy.toy-1.tau_1": 0.3}, "key toy.toy-1: tau_1 is 0.3 and tau_2 0.4; allowed is 0 < tau_2"),
+    ({"toy.toy-2.active": 99}, "key toy.toy-2: active is 99; allowed is 2.."),
+    ({"toy.toy-2.n_atoms": 5}, "and toy.toy-2.n_atoms 5; allowed is 1..K"),
+    ({"toy.saes": ["SAE", "SAEA"]}, "key toy.saes names SAEA; allowed are SAE, SAE-A"),
+    (
+        {"toy.toy-1.distance_truth": "whole"},
+        "key toy.toy-1.distance_truth is 'whole'; allowed are merged, split, live",
     ),
     (
         {"beta_sweep": None, "sae.beta": "auto"},

@@ -232,7 +232,7 @@ def test_description_has_a_line_per_key_with_what_is_allowed():
     assert len(text.splitlines()) == 2 + 7 + 1
 
 
-@pytest.mark.parametrize("name", ["config", "datasets", "models", "saes", "targets"])
+@pytest.mark.parametrize("name", ["config", "datasets", "models", "saes", "targets", "toy_search"])
 def test_schemas_are_closed_and_say_what_every_key_is(root, name):
     def visit(schema):
         assert "additionalProperties" in schema

@@ -15,6 +15,7 @@ NEEDS = {
     "factors": "rendered scenes",
     "comparison": "its SAEs under `comparisons`",
     "sweep": "`beta_sweep`",
+    "toy": "the block `toy`",
 }
 
 
@@ -50,7 +51,7 @@ def documents() -> dict[Path, str]:
     readme, config = ROOT / "README.md", ROOT / "config/README.md"
     filled = {readme: fill(readme.read_text(), "targets", target_table())}
     text = config.read_text()
-    for name in ("config", "models", "datasets", "saes", "targets"):
+    for name in ("config", "models", "datasets", "saes", "targets", "toy_search"):
         text = fill(text, name, describe(read_schema(name)))
     return {**filled, config: text}
 

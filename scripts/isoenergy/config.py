@@ -11,8 +11,11 @@ from typing import Any
 
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
+from isoenergy.toy.process import ToySetting
 
-REGISTRIES = ("models", "datasets", "saes", "targets")
+REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search")
+# The toy experiments of Table 5, keys of the block `toy`.
+EXPERIMENTS = ("toy-1", "toy-2")
 LOCAL = "local"
 # The beta of an SAE whose beta the sweep selects.
 AUTO = "auto"
@@ -22,6 +25,7 @@ NEEDS = {
     "factors": "known factors, which only rendered scenes have",
     "comparison": "a list of SAEs of its name under comparisons",
     "sweep": "a beta_sweep",
+    "toy": "a block toy that is not null",
 }
 
 
@@ -35,7 +39,7 @@ class Run:
         As the config schema has it.
     source : str
         Where the config is from, for messages.
-    models, datasets, saes, targets : dict of str to dict
+    models, datasets, saes, targets, toy_search : dict of str to dict
         All rows of the registries, by name.
     """
 
@@ -45,6 +49,7 @@ class Run:
     datasets: Mapping[str, Mapping[str, Any]]
     saes: Mapping[str, Mapping[str, Any]]
     targets: Mapping[str, Mapping[str, Any]]
+    toy_search: Mapping[str, Mapping[str, Any]]
 
     @property
     def results(self) -> str:
@@ -135,7 +140,19 @@ class Run:
             return self.datasets[self.train]["source"] == "scenes"
         if needs == "sweep":
             return self.config["beta_sweep"] is not None
+        if needs == "toy":
+            return self.config["toy"] is not None
         return needs != "comparison" or target in self.comparisons()
+
+    def toys(self) -> list[str]:
+        """The toy experiments of the run."""
+        return list(EXPERIMENTS) if self.config["toy"] else []
+
+    def toy_setting(self, toy: str) -> dict[str, float]:
+        """What the pairs of a toy experiment are drawn from: the fields of ``ToySetting``."""
+        block = self.config["toy"]
+        own = {key: block[toy][key] for key in ("k", "active", "tau_1", "tau_2")}
+        return {"dim": block["dim"], **own}
 
     def targets_of(self, kind: str) -> list[str]:
         """Available targets of a kind, in the order of the registry."""
@@ -261,6 +278,7 @@ def _problems(run: Run) -> Iterator[str]:
     yield from _unset_problems(run)
     yield from _sweep_problems(run)
     yield from _size_problems(run)
+    yield from _toy_problems(run)
 
 
 def _unset_problems(run: Run) -> Iterator[str]:
@@ -327,3 +345,21 @@ def _size_problems(run: Run) -> Iterator[str]:
             )
         if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
             yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"
+
+
+def _toy_problems(run: Run) -> Iterator[str]:
+    for toy in run.toys():
+        own = run.config["toy"][toy]
+        try:
+            ToySetting(**run.toy_setting(toy))
+        except InputError as error:
+            yield f"key toy.{toy}: {error}"
+        if own["l0"] > own["n_atoms"]:
+            yield (
+                f"key toy.{toy}.l0 is {own['l0']} and toy.{toy}.n_atoms {own['n_atoms']}; allowed "
+                "is 1..K"
+            )
+    for name in run.config["toy"]["saes"] if run.toys() else []:
+        if name not in run.saes:
+            told = choose(name, list(run.saes))
+            yield f"key toy.saes names {name}; {told} (config/saes.tsv)"

@@ -13,7 +13,13 @@ from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.ranks import moving_average
 from isoenergy.render.figures import FIGURES, gather_figure
 
-OF_SAES = {"saes": ("SAE", "SAE-A"), "aligned": ("SAE-A",), "embeddings": ("",), "sweep": ("",)}
+OF_SAES = {
+    "saes": ("SAE", "SAE-A"),
+    "aligned": ("SAE-A",),
+    "embeddings": ("",),
+    "sweep": ("",),
+    "toy": ("",),
+}
 
 
 def atoms_table(rng, n=80):
@@ -188,11 +194,16 @@ TABLES = {
 }
 
 
+def count_panels(figure, models):
+    """Models drawn of so many; a toy experiment stands in for one and is not limited."""
+    return models if figure.OF == "toy" else min(models, figure.MODELS or models)
+
+
 def make_sources(folder, target, models=1, change=lambda table: table, saes=None):
     """Sources of as many models and SAEs as the figure shows, its first table changed."""
     figure = FIGURES[target]
     sources = []
-    for i in range(min(models, figure.MODELS or models)):
+    for i in range(count_panels(figure, models)):
         for sae in OF_SAES[figure.OF][:saes]:
             place = folder / f"m{i}{sae}"
             source = {"model": f"m{i}"}

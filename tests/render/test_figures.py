@@ -11,7 +11,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Path3DCollection
-from samples import OF_SAES, drawing, hexbins, make_sources, pca_table, shown
+from samples import OF_SAES, count_panels, drawing, hexbins, make_sources, pca_table, shown
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet
@@ -25,6 +25,7 @@ TARGETS = (
     "figure_02",
     "figure_07",
     "figure_08",
+    "figure_09",
     "figure_10",
     "figure_11",
     "figure_12",
@@ -34,6 +35,7 @@ TARGETS = (
     "figure_16",
     "figure_17",
 )
+TARGETS = ("figure_02", "figure_09", "figure_10", "figure_11")
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),
@@ -117,7 +119,7 @@ def test_every_panel_is_labelled_and_nothing_is_cut_or_covered(
     told = [" ".join(text.get_text().split()) for text in texts]
     assert all(told.count(label) == 1 for label in data["panel"].unique())
     module = FIGURES[target]
-    shown_models = min(models, module.MODELS or models)
+    shown_models = count_panels(module, models)
     assert data["panel"].nunique() == shown_models * len(OF_SAES[module.OF][:saes])
     assert min(text.get_fontsize() for text in texts) >= SMALLEST
     boxes = [text.get_window_extent() for text in texts]
@@ -277,6 +279,36 @@ def test_degenerate_sweeps(tmp_path, target, change):
     assert data["panel"].iloc[0] in told
     selected = data[data["selected_no_degenerate"]]
     assert ("selected β: none" in told) == selected.empty
+
+
+def test_figure_09_draws_toy_pairs_as_figure_11_does_and_tells_no_recall(tmp_path):
+    data, figure = drawing(tmp_path, "figure_09", models=3)
+    assert "recall_at_1" not in data
+    told = [text.get_text() for text in shown(figure)]
+    assert not [text for text in told if text.startswith("recall")]
+    steps = [patch for patch in figure.axes[2].patches if isinstance(patch, StepPatch)]
+    outlines = [patch for patch in steps if not patch.get_fill()]
+    panel = data[data["model"] == "m2"]
+    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
+        np.testing.assert_array_equal(
+            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
+        )
+
+
+def _spike(table):
+    """Nearly all matching pairs in one bin, far above everything else."""
+    matching = table["kind"] == "I-T (aligned)"
+    width = table["right"] - table["left"]
+    first = matching & (table.index == table.index[matching][3])
+    return table.assign(density=np.where(first, 0.99 / width, np.where(matching, 0, 1.5)))
+
+
+def test_figure_09_cuts_the_spike_of_matching_toy_pairs_off_and_nothing_else(tmp_path):
+    data, figure = drawing(tmp_path, "figure_09", change=_spike)
+    assert data["density"].max() > 6
+    assert 1.5 < figure.axes[0].get_ylim()[1] < 2
+    whole = drawing(tmp_path / "b", "figure_09")
+    assert whole[1].axes[0].get_ylim()[1] > whole[0]["density"].max()
 
 
 def _one_live(table):

@@ -227,6 +227,7 @@ def test_every_table_reads_metrics_that_are_measured():
     from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
     from isoenergy.measure.selection import SELECTION_METRICS
     from isoenergy.measure.stability import STABILITY_METRICS
+    from isoenergy.measure.toy import TOY_METRICS
 
     known = {
         "saes": {
@@ -237,9 +238,31 @@ def test_every_table_reads_metrics_that_are_measured():
             *SELECTION_METRICS,
         },
         "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
+        "toy": set(TOY_METRICS),
     }
     for name in TABLES:
         assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name
+
+
+def test_table_05_shows_the_papers_numbers_beside_and_keeps_them_out_of_the_tidy_table(tmp_path):
+    sources = []
+    for toy in ("toy-1", "toy-2"):
+        for variant in ("SAE", "SAE-A", "SAE-A-literal"):
+            folder = tmp_path / toy / variant
+            for name in TABLES["table_05"].metrics():
+                folders = _write(folder, name, 0.25, 0.27)
+            sources.append({**_source(folders, variant, "toy"), "dataset": toy})
+    names = {"csv": "t.csv", "markdown": "t.md", "latex": "t.tex", "text": "t.txt"}
+    paths = {key: tmp_path / name for key, name in names.items()}
+    render_table("table_05", sources, "Caption.", {}, {}, **paths)
+    lines = paths["markdown"].read_text().splitlines()
+    assert lines[0] == "| data set | SAE | R² | W | mma | W, paper | mma, paper |"
+    ours = "0.2600 ± 0.0141 | 0.260 ± 0.014 | 0.260 ± 0.014"
+    assert f"| toy-2 | SAE-A | {ours} | 0.184 | 0.52 |" in lines
+    assert f"| toy-1 | SAE-A-literal | {ours} |  |  |" in lines
+    tidy = pd.read_csv(paths["csv"])
+    assert set(tidy["value"].round(6)) == {0.26, 0.13}
+    assert len(tidy) == 6 * 3 * 2
 
 
 def test_a_table_is_written_in_four_forms_that_agree(tmp_path):

@@ -31,11 +31,10 @@ def problem(rows, n_atoms, dim, coherence=0.0, seed=0):
     return x, atoms / atoms.norm(dim=1, keepdim=True)
 
 
-@pytest.fixture(params=["gram", "residual"])
+@pytest.fixture(params=["gram", "residual", "small"])
 def branch(request, monkeypatch):
-    monkeypatch.setattr(
-        matching_pursuit, "GRAM_LIMIT", {"gram": 10**6, "residual": 0}[request.param]
-    )
+    monkeypatch.setattr(matching_pursuit, "GRAM_LIMIT", 0 if request.param == "residual" else 10**6)
+    monkeypatch.setattr(matching_pursuit, "SMALL", 10**6 if request.param == "small" else 0)
     return request.param
 
 

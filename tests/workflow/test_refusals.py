@@ -76,6 +76,22 @@ def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp
     assert "`make demo` runs here" in sentence
 
 
+def test_toy_targets_start_where_the_papers_encoders_cannot_run(root, workflow, tmp_path):
+    # What only draws and measures: a figure of its own needs no more than Table 5 does.
+    path = "results/paper/toy/toy-1/cosines.parquet"
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config["toy"]["rows"] = 200
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(config))
+    arguments = ("--configfile", str(tmp_path / "small.yaml"))
+    surroundings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": _no_gpu()}
+    done = workflow.run(path, *arguments, **surroundings)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (workflow.folder / path).exists()
+    both = workflow.run("table_05", "table_06", *arguments, **surroundings)
+    assert both.returncode == 1
+    assert "cannot run here" in both.stderr
+
+
 def _no_gpu():
     """The search path without folders that hold nvidia-smi."""
     folders = os.environ["PATH"].split(os.pathsep)

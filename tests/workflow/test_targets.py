@@ -78,6 +78,17 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
 
 
+def test_table_5_of_the_paper_needs_no_data_and_the_search_is_no_part_of_a_run(workflow):
+    planned = {}
+    for target in ("table_05", "all"):
+        done = workflow.run("--dry-run", target)
+        found = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+        planned[target] = found.keys()
+    assert planned["table_05"] == {"run_toy", "render_table", "table_05", "total"}
+    assert "run_toy" in planned["all"]
+    assert not {"search_toy", "rank_toy"} & planned["all"]
+
+
 def test_the_readme_lists_every_target(root):
     told = (root / "README.md").read_text()
     assert [row["target"] for row in _targets(root) if f"`{row['target']}`" not in told] == []

@@ -57,6 +57,9 @@ INTERVENTION_FOLDER = f"{SAE_METRICS_FOLDER}/interventions"
 COMPOSED_FOLDER = f"{SAE_METRICS_FOLDER}/composed"
 BASELINE_FOLDER = f"{EMBEDDING_METRICS}/baselines"
 SWEEP_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/sweep/{{dataset}}"
+TOY = f"{RESULTS}/toy/{{toy}}"
+TOY_SAE = f"{TOY}/{{sae}}/seed{{n}}"
+TOY_SEARCH = f"{RESULTS}/toy/search/{{setting}}/seed{{n}}"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 
 
@@ -81,6 +84,8 @@ wildcard_constraints:
     sae=one_of(RUN.saes),
     n=r"\d+",
     beta=r"[0-9][0-9.e+-]*",
+    toy=one_of(RUN.toys()),
+    setting=one_of(RUN.toy_search),
 
 
 def check_targets(targets):
@@ -98,9 +103,9 @@ def check_targets(targets):
             stop(f"config/targets.tsv has no target {target}; {choose(target, known)}")
 
 
-def check_machine():
+def check_machine(targets):
     """Say what a run needs that is not at hand, before its first job."""
-    if not RUN.config["preflight"]:
+    if not RUN.config["preflight"] or (targets and all(map(is_toy, targets))):
         return
     stores = [STORE.format(model=m, dataset=d) for m in MODELS for d in RUN.measured()]
     if all(Path(store, "store.json").exists() for store in stores):

@@ -14,6 +14,7 @@ from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
 from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
+from isoenergy.measure.toy import TOY_METRICS
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
 from isoenergy.render.tables import TABLES
@@ -76,6 +77,51 @@ def beta_input(wildcards):
     return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
 
 
+def toy_seed(toy, n):
+    """The seed of the pairs of a toy experiment; the search draws the same ones."""
+    return seed_of("toy", toy, n)
+
+
+def toy_training(toy, sae):
+    """How one SAE of Table 5 is trained."""
+    alignment = RUN.alignment(sae)
+    beta = RUN.config["toy"][toy]["beta"] if alignment else 0.0
+    return {**RUN.config["toy"]["training"], "alignment": alignment, "beta": beta}
+
+
+def toy_folders(toy, sae):
+    """Metric folders of one SAE of Table 5, by seed."""
+    return [f"{TOY_SAE}/metrics".format(toy=toy, sae=sae, n=n) for n in RUN.config["toy"]["seeds"]]
+
+
+def searched(wildcards, *keys):
+    """Some columns of one row of the toy search."""
+    return {key: RUN.toy_search[wildcards.setting][key] for key in keys}
+
+
+def search_training(wildcards):
+    """How one SAE of the toy search is trained."""
+    alignment = RUN.toy_search[wildcards.setting]["alignment"]
+    return {
+        **searched(wildcards, "epochs", "batch_size", "peak_rate", "beta"),
+        "clip_norm": RUN.config["toy"]["training"]["clip_norm"],
+        "alignment": None if alignment == "none" else alignment,
+    }
+
+
+def search_folders(setting):
+    """Metric folders of one setting of the toy search, by seed."""
+    seeds = range(RUN.toy_search[setting]["seeds"])
+    return [f"{TOY_SEARCH}/metrics".format(setting=setting, n=n) for n in seeds]
+
+
+def is_toy(target):
+    """Whether a target is made from toy pairs alone, so that no data, encoder or GPU is needed."""
+    if target in TABLES:
+        return TABLES[target].of == "toy"
+    return target == "toy_search" or target.startswith(f"{RESULTS}/toy/")
+
+
 def told(rows, names):
     """Names with what they stand for, for captions."""
     titles = {name: rows[name]["title"] for name in names}
@@ -98,6 +144,16 @@ def sweep_words():
     }
 
 
+def told_toy(toy):
+    """The settings of a toy experiment, for captions."""
+    own = RUN.config["toy"][toy]
+    return (
+        f"{toy}: k {own['k']}, L {own['active']}, τ1 {own['tau_1']:g}, τ2 {own['tau_2']:g}, "
+        f"K {own['n_atoms']}, ℓ0 {own['l0']}, β {own['beta']:g}, W against the "
+        f"{own['distance_truth']} truth and mma against the {own['matching_truth']} one"
+    )
+
+
 # Fields of captions: words from the config, and sample sizes from the metrics of the first model.
 WORDS = {
     "train": RUN.train,
@@ -117,6 +173,10 @@ WORDS = {
     "first_seed": str(SEEDS[0]),
     "informed": str(INFORMED),
 }
+if RUN.config["toy"]:
+    WORDS |= {"toy_pairs": f"{RUN.config['toy']['rows']:,}", "toy_d": str(RUN.config["toy"]["dim"])}
+    WORDS |= {"toy_seeds": ", ".join(map(str, RUN.config["toy"]["seeds"]))}
+    WORDS |= {"toy_settings": "; ".join(told_toy(toy) for toy in RUN.toys())}
 SIZES = {
     "pairs": (f"{embeddings_folder(MODELS[0])}/recall_at_1.json", "pairs"),
     "probe": (f"{sae_folder(MODELS[0], SAES[0], SEEDS[0])}/p_acc.json", "images"),
@@ -145,6 +205,12 @@ def models_of(target):
 
 def table_sources(target):
     """What a table is made of; see isoenergy.render.tidy.gather_tidy."""
+    if TABLES[target].of == "toy":
+        return [
+            {"model": "toy", "variant": sae, "dataset": toy, "folders": toy_folders(toy, sae)}
+            for toy in RUN.toys()
+            for sae in RUN.config["toy"]["saes"]
+        ]
     if TABLES[target].of == "embeddings":
         return [
             {
@@ -188,6 +254,8 @@ def table_sources(target):
 
 def measured_in(source):
     """The metrics that one source of a table has."""
+    if source["dataset"] in RUN.toys():
+        return TOY_METRICS
     if source["variant"] == "embeddings":
         kind = RUN.datasets[source["dataset"]]["kind"]
         classes = (*CLASS_METRICS, *CLASSIFIER_METRICS)
@@ -215,8 +283,10 @@ def figure_sources(target):
     if figure.OF == "sweep":
         swept = RUN.config["beta_sweep"]["sae"]
         panels = {(m, swept): sweep_folder(m) for m in MODELS[: figure.MODELS]}
-    elif figure.OF == "embeddings":
-        panels = {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
+    elif figure.OF in ("embeddings", "toy"):
+        toys = RUN.toys() if figure.OF == "toy" else []
+        panels = {(toy, None): TOY.format(toy=toy) for toy in toys}
+        panels |= {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
     else:
         saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
         panels = {
@@ -274,6 +344,9 @@ def metric_files():
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])
+    for toy in RUN.toys():
+        folders = [folder for sae in RUN.config["toy"]["saes"] for folder in toy_folders(toy, sae)]
+        paths += [f"{folder}/{TOY_METRICS[0]}.json" for folder in folders]
     if RUN.available("table_factors"):
         paths += every(f"{SAE_METRICS_FOLDER}/factors.parquet", dataset=RUN.train)
     return paths
@@ -294,6 +367,8 @@ GATHERED = {
     "report": [f"{RESULTS}/report.html"],
 }
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
+# Not part of a run: it looks for the settings that a run takes.
+GATHERED["toy_search"] = [f"{RESULTS}/toy/search_ranking.csv"]
 
 
 def files_of(target):

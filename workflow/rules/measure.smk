@@ -34,6 +34,25 @@ use rule measure_embeddings as measure_class_embeddings with:
         dataset=of_kind("classes"),
 
 
+rule measure_cosines:
+    input:
+        store=f"{TOY}/store/store.json",
+    output:
+        cosines=f"{TOY}/cosines.parquet",
+    log:
+        f"{LOGS}/measure/{{toy}}-cosines.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{toy}}-cosines.tsv"
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_cosines.py"),
+        gap=RUN.config["measure"]["gap"],
+        seed=lambda w: seed_of("measure", w.toy),
+    script:
+        "../../scripts/measure/measure_cosines.py"
+
+
 rule measure_classifier:
     input:
         train_store=lambda w: f"{STORE}/store.json".format(

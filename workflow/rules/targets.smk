@@ -13,7 +13,8 @@ for target in RUN.targets:
 
 
 if COMMAND_LINE is not None:
-    check_targets(COMMAND_LINE.targets or [])
+    TARGETS = COMMAND_LINE.targets or []
+    check_targets(TARGETS)
     if not COMMAND_LINE.dryrun and not COMMAND_LINE.lint:
-        check_machine()
+        check_machine(TARGETS)
         HELD = hold_results()

@@ -155,25 +155,38 @@ def _write_figure_data(
         for name, xy in zip(("image", "text"), principal_plane(image, text), strict=True)
     }
     write_parquet(pca, pd.concat(planes.values(), ignore_index=True))
+    _write_cosines(cosines, image, text, rng)
+
+
+def _write_cosines(
+    path: str | Path, image: np.ndarray, text: np.ndarray, rng: np.random.Generator
+) -> None:
+    import pandas as pd
+
     histograms = cosine_histograms(image, text, rng)
-    edges = histograms["edges"]
-    write_parquet(
-        cosines,
-        pd.concat(
-            [
-                pd.DataFrame(
-                    {
-                        "kind": kind,
-                        "left": edges[:-1],
-                        "right": edges[1:],
-                        "density": histograms[kind],
-                    }
-                )
-                for kind in COSINE_KINDS
-            ],
-            ignore_index=True,
-        ),
-    )
+    left, right = histograms["edges"][:-1], histograms["edges"][1:]
+    bins = [
+        pd.DataFrame({"kind": kind, "left": left, "right": right, "density": histograms[kind]})
+        for kind in COSINE_KINDS
+    ]
+    write_parquet(path, pd.concat(bins, ignore_index=True))
+
+
+def measure_cosines(store: str | Path, cosines: str | Path, gap: int, seed: int) -> None:
+    """Write the cosine histograms of one store alone, as :func:`measure_embeddings` does.
+
+    Parameters
+    ----------
+    store : path
+    cosines : path
+    gap : int
+        Pairs to draw; a smaller store is used whole.
+    seed : int
+    """
+    opened = open_store(store)
+    rng = generator(seed, "figures")
+    rows = draw_rows(len(opened), gap, rng)
+    _write_cosines(cosines, opened.image[rows], opened.text[rows], rng)
 
 
 def measure_classifier(

@@ -1,4 +1,4 @@
-"""Figure 11: cosines within and across modalities (SPEC 6.2)."""
+"""Figures 9 and 11: cosines within and across modalities (SPEC 6.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isoenergy.measure.geometry import COSINE_KINDS
-from isoenergy.render.style import PALETTE, label, label_axes, number, panels, room, settings
+from isoenergy.render.style import (
+    PALETTE,
+    SMALLEST,
+    label,
+    label_axes,
+    number,
+    panels,
+    room,
+    settings,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +43,8 @@ def gather(panel: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     panel : DataFrame
-        A row per bin of a kind: kind (one of ``COSINE_KINDS``), left and right edge, density and
-        recall@1.
+        A row per bin of a kind: kind (one of ``COSINE_KINDS``), left and right edge, density and,
+        in Figure 11, recall@1.
     """
     return panel
 
@@ -65,7 +74,10 @@ def draw(data: pd.DataFrame) -> Figure:
             handles.setdefault(kind, tuple(drawn))
         first = group.iloc[0]
         ax.locator_params(axis="y", nbins=5)
-        label(ax, first["panel"], f"recall@1 {number(first['recall_at_1'])}", room(ax))
+        if "recall_at_1" in first:
+            label(ax, first["panel"], f"recall@1 {number(first['recall_at_1'])}", room(ax))
+        else:
+            label(ax, first["panel"], "", room(ax), lift=-SMALLEST)
     label_axes(axes, "cosine similarity", "density")
     part.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     return part.figure

@@ -22,6 +22,7 @@ from isoenergy.render import (
     probing,
     ranks,
     scores,
+    toy_cosines,
     transport,
     unimodal,
 )
@@ -39,8 +40,9 @@ class FigureModule(Protocol):
     ----------
     OF : str
         What it shows, which says where its sources lie: ``"embeddings"`` or ``"sweep"`` (a panel
-        per model), ``"saes"`` (a panel per model and SAE) or ``"aligned"`` (the same, of SAEs
-        trained with an alignment loss alone, where the run has any).
+        per model), ``"saes"`` (a panel per model and SAE), ``"aligned"`` (the same, of SAEs
+        trained with an alignment loss alone, where the run has any) or ``"toy"`` (a panel per toy
+        experiment, then one per model).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones; None shows all.
     TABLES : mapping of str to tuple of str
@@ -71,6 +73,7 @@ FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
 FIGURES.register("figure_07")(beta_error)
 FIGURES.register("figure_08")(beta_energy)
+FIGURES.register("figure_09")(toy_cosines)
 FIGURES.register("figure_10")(gap)
 FIGURES.register("figure_11")(cosines)
 FIGURES.register("figure_12")(bridges)

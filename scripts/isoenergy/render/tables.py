@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoenergy.files import write_text
 from isoenergy.measure.energy import GROUPS
 from isoenergy.measure.factors import KINDS, NONE
+from isoenergy.measure.toy import PRINTED
 from isoenergy.registry import Registry
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.grid import Cell, Grid, format_number, write_latex, write_markdown
@@ -47,7 +48,7 @@ class Table:
 
     Attributes
     ----------
-    of : {"saes", "embeddings"}
+    of : {"saes", "embeddings", "toy"}
         What is measured.
     columns : tuple of Column
     groups : tuple of str
@@ -59,14 +60,17 @@ class Table:
         difference from the default protocol.
     first_model : bool
         Of the run's first model alone.
+    printed : mapping of (metric, variant, dataset) to float
+        The paper's own numbers, shown in further columns; they are not part of the tidy table.
     """
 
-    of: Literal["saes", "embeddings"]
+    of: Literal["saes", "embeddings", "toy"]
     columns: tuple[Column, ...]
     groups: tuple[str, ...] = ()
     upright: bool = False
     readings: bool = False
     first_model: bool = False
+    printed: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
     def metrics(self) -> list[str]:
         """Every metric that the table reads."""
@@ -115,6 +119,21 @@ TABLES.register("table_03")(
             Column("p_acc", "p_acc", "higher"),
         ),
         upright=True,
+    )
+)
+TABLES.register("table_05")(
+    Table(
+        "toy",
+        (
+            Column("r2", "R²", "higher", 4),
+            Column("distance_to_truth", "W", "lower"),
+            Column("matching_accuracy", "mma", "higher"),
+        ),
+        printed={
+            (metric, variant, toy): value
+            for (toy, variant), values in PRINTED.items()
+            for metric, value in values.items()
+        },
     )
 )
 TABLES.register("table_06")(
@@ -200,13 +219,15 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     grouped = bool(table.groups)
     columns = [column for column in table.columns if _is_shown(column, table, numbers)]
     with_dataset = len({dataset for dataset, _, _ in keys}) > 1
-    header = ["data set"] * with_dataset + ["model"]
-    header += ["SAE"] * (table.of == "saes") + ["atoms"] * grouped
+    with_model, with_sae = table.of != "toy", table.of != "embeddings"
+    printed = [c for c in columns if any(metric == c.metric for metric, *_ in table.printed)]
+    header = ["data set"] * with_dataset + ["model"] * with_model
+    header += ["SAE"] * with_sae + ["atoms"] * grouped
     rows = []
     for dataset, model, variant in keys:
         for group in table.groups or ("",):
-            cells = [Cell(dataset)] * with_dataset + [Cell(model)]
-            cells += [Cell(variant)] * (table.of == "saes") + [Cell(group)] * grouped
+            cells = [Cell(dataset)] * with_dataset + [Cell(model)] * with_model
+            cells += [Cell(variant)] * with_sae + [Cell(group)] * grouped
             for column in columns:
                 metric = column.metric.format(group=group)
                 own = numbers.get((metric, variant, model, dataset))
@@ -217,8 +238,12 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
                 ]
                 text = "" if own is None else format_number(*own, column.digits)
                 cells.append(Cell(text, _beats(own, others, column.better)))
+            paper = [table.printed.get((c.metric, variant, dataset)) for c in printed]
+            cells += [Cell("" if number is None else str(number)) for number in paper]
             rows.append(cells)
-    grid = Grid(header + [column.label for column in columns], rows, len(header))
+    labels = [column.label for column in columns]
+    labels += [f"{column.label}, paper" for column in printed]
+    grid = Grid(header + labels, rows, len(header))
     return grid.turned() if table.upright else grid
 
 

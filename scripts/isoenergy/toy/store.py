@@ -12,9 +12,22 @@ from isoenergy.embed.store import write_store
 from isoenergy.errors import InputError
 from isoenergy.files import replacing
 from isoenergy.seeds import generator
-from isoenergy.toy.process import ToySetting, draw_atoms, draw_pairs, truth_codes
+from isoenergy.toy.process import (
+    ToyAtoms,
+    ToyPairs,
+    ToySetting,
+    draw_atoms,
+    draw_pairs,
+    truth_codes,
+)
 
 TRUTHS = ("merged", "split")
+
+
+def draw_toy(rows: int, setting: ToySetting, seed: int) -> tuple[ToyAtoms, ToyPairs]:
+    """The atoms and pairs of a toy data set; equal arguments give equal ones."""
+    atoms = draw_atoms(setting, generator(seed, "atoms"))
+    return atoms, draw_pairs(rows, setting, atoms, generator(seed, "pairs"))
 
 
 def write_toy(
@@ -43,8 +56,7 @@ def write_toy(
     """
     if rows < 1:
         raise InputError(f"rows is {rows}; a toy data set has at least 1 pair")
-    atoms = draw_atoms(setting, generator(seed, "atoms"))
-    pairs = draw_pairs(rows, setting, atoms, generator(seed, "pairs"))
+    atoms, pairs = draw_toy(rows, setting, seed)
     tensors = {}
     for which in TRUTHS:
         dictionary = atoms.split() if which == "split" else atoms.merged(setting.tau_1)

@@ -24,6 +24,9 @@ from isoenergy.train.sae import ARCHITECTURES, SAE
 # Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
 # above, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
+# A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
+# is then less than the rows x l0 x dim numbers of the atoms that every row chose.
+SMALL = 1 / 8
 
 
 @torch.no_grad()
@@ -44,18 +47,10 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         May repeat an atom within a row.
     """
     n_atoms = len(dictionary)
-    chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     correlations = x @ dictionary.T
     if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
-        gram = dictionary @ dictionary.T
-        change = torch.empty_like(correlations)
-        for step in range(l0):
-            value, atom = correlations.max(dim=1)
-            chosen[:, step] = atom
-            if step + 1 < l0:
-                torch.index_select(gram, 0, atom, out=change)
-                correlations.addcmul_(change, value.unsqueeze(1), value=-1)
-        return chosen
+        return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
+    chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     residual = x.clone()
     for step in range(l0):
         value, atom = correlations.max(dim=1)
@@ -63,6 +58,20 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         if step + 1 < l0:
             residual.addcmul_(dictionary[atom], value.unsqueeze(1), value=-1)
             torch.mm(residual, dictionary.T, out=correlations)
+    return chosen
+
+
+@torch.no_grad()
+def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
+    """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
+    chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
+    change = torch.empty_like(correlations)
+    for step in range(l0):
+        value, atom = correlations.max(dim=1)
+        chosen[:, step] = atom
+        if step + 1 < l0:
+            torch.index_select(gram, 0, atom, out=change)
+            correlations.addcmul_(change, value.unsqueeze(1), value=-1)
     return chosen
 
 
@@ -127,9 +136,26 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     reconstruction : Tensor of shape (rows, dim)
         Equal to ``codes.dense() @ dictionary``.
     """
+    if len(dictionary) <= SMALL * l0 * x.shape[1]:
+        return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
     values, reconstruction = _Pursuit.apply(x, dictionary, indices)
     return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
+
+
+def _pursue_small(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]:
+    """As :func:`pursue` for a small dictionary: T and A x are read off its Gram matrix and D x."""
+    n_atoms = len(dictionary)
+    gram, correlations = dictionary @ dictionary.T, x @ dictionary.T
+    indices = _choose_by_gram(correlations.detach().clone(), gram.detach(), l0)
+    pairs = indices.unsqueeze(2) * n_atoms + indices.unsqueeze(1)
+    overlaps = gram.flatten().index_select(0, pairs.flatten()).view(pairs.shape)
+    targets = correlations.gather(1, indices)
+    values = solve_triangular(
+        overlaps, targets.unsqueeze(2), upper=False, unitriangular=True
+    ).squeeze(2)
+    codes = SparseCodes(merge_repeats(values, indices), indices, n_atoms)
+    return codes, codes.dense() @ dictionary
 
 
 @ARCHITECTURES.register("matching_pursuit")

@@ -1,0 +1,109 @@
+# Stage toy: pairs drawn from a known process, SAEs trained on them, and how near they come.
+
+
+rule write_toy:
+    output:
+        directory(f"{TOY}/store/img_emb"),
+        directory(f"{TOY}/store/text_emb"),
+        directory(f"{TOY}/store/metadata"),
+        store=f"{TOY}/store/store.json",
+        truth=f"{TOY}/truth.safetensors",
+    log:
+        f"{LOGS}/toy/{{toy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/toy/{{toy}}.tsv"
+    conda:
+        "../../envs/toy.yaml"
+    params:
+        code("toy/write_toy.py"),
+        name=lambda w: w.toy,
+        rows=lambda w: RUN.config["toy"]["rows"],
+        setting=lambda w: RUN.toy_setting(w.toy),
+        # The pairs that the first SAE of Table 5 is trained on.
+        seed=lambda w: toy_seed(w.toy, RUN.config["toy"]["seeds"][0]),
+    script:
+        "../../scripts/toy/write_toy.py"
+
+
+rule run_toy:
+    output:
+        files(f"{TOY_SAE}/metrics", TOY_METRICS),
+        weights=f"{TOY_SAE}/sae.safetensors",
+        config=f"{TOY_SAE}/config.json",
+        history=f"{TOY_SAE}/history.parquet",
+    log:
+        f"{LOGS}/toy/{{toy}}-{{sae}}-seed{{n}}.log",
+    benchmark:
+        f"{BENCHMARKS}/toy/{{toy}}-{{sae}}-seed{{n}}.tsv"
+    priority: 10
+    conda:
+        "../../envs/toy.yaml"
+    params:
+        code("toy/run_toy.py"),
+        folder=f"{TOY_SAE}/metrics",
+        state=f"{TOY_SAE}/state.safetensors",
+        setting=lambda w: RUN.toy_setting(w.toy),
+        rows=lambda w: RUN.config["toy"]["rows"],
+        architecture=lambda w: RUN.saes[w.sae]["architecture"],
+        n_atoms=lambda w: RUN.config["toy"][w.toy]["n_atoms"],
+        l0=lambda w: RUN.config["toy"][w.toy]["l0"],
+        training=lambda w: toy_training(w.toy, w.sae),
+        readings=lambda w: {
+            key: RUN.config["toy"][w.toy][f"{key}_truth"] for key in ("distance", "matching")
+        },
+        # Every kind of SAE starts from the same atoms and sees the same pairs in the same order.
+        data_seed=lambda w: toy_seed(w.toy, w.n),
+        seed=lambda w: seed_of("toy sae", w.toy, w.n),
+        what=lambda w: f"train {w.toy} {w.sae} seed {w.n}",
+    script:
+        "../../scripts/toy/run_toy.py"
+
+
+use rule run_toy as search_toy with:
+    output:
+        files(f"{TOY_SEARCH}/metrics", TOY_METRICS),
+        weights=f"{TOY_SEARCH}/sae.safetensors",
+        config=f"{TOY_SEARCH}/config.json",
+        history=f"{TOY_SEARCH}/history.parquet",
+    log:
+        f"{LOGS}/toy/search-{{setting}}-seed{{n}}.log",
+    benchmark:
+        f"{BENCHMARKS}/toy/search-{{setting}}-seed{{n}}.tsv"
+    params:
+        code("toy/run_toy.py"),
+        folder=f"{TOY_SEARCH}/metrics",
+        state=f"{TOY_SEARCH}/state.safetensors",
+        setting=lambda w: searched(w, "k", "active", "tau_1", "tau_2")
+        | {"dim": RUN.config["toy"]["dim"]},
+        rows=lambda w: RUN.toy_search[w.setting]["rows"],
+        architecture="matching_pursuit",
+        n_atoms=lambda w: RUN.toy_search[w.setting]["n_atoms"],
+        l0=lambda w: RUN.toy_search[w.setting]["l0"],
+        training=lambda w: search_training(w),
+        readings={"distance": "merged", "matching": "merged"},
+        data_seed=lambda w: toy_seed(RUN.toy_search[w.setting]["toy"], w.n),
+        seed=lambda w: seed_of("toy sae", RUN.toy_search[w.setting]["toy"], w.n),
+        what=lambda w: f"train {w.setting} seed {w.n}",
+
+
+rule rank_toy:
+    input:
+        [
+            path
+            for name in RUN.toy_search
+            for folder in search_folders(name)
+            for path in files(folder, TOY_METRICS)
+        ],
+    output:
+        numbers=f"{RESULTS}/toy/search.csv",
+        ranking=f"{RESULTS}/toy/search_ranking.csv",
+    log:
+        f"{LOGS}/toy/rank.log",
+    conda:
+        "../../envs/toy.yaml"
+    params:
+        code("toy/rank_toy.py"),
+        settings=list(RUN.toy_search.values()),
+        folders={name: search_folders(name) for name in RUN.toy_search},
+    script:
+        "../../scripts/toy/rank_toy.py"
