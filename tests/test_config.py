@@ -117,15 +117,17 @@ def test_the_sweep_is_evenly_spaced_in_the_logarithm_with_its_base_first(root, c
 def test_a_sweep_is_made_on_the_first_model_and_wherever_it_selects_a_beta(changed, copied, load):
     assert load(changed("demo", {})).swept() == ["SceneCLIP"]
     assert load(changed("demo", {"beta_sweep": None})).swept() == []
-    run = load(changed("demo", {"sae.beta": "auto"}))
+    auto = {"sae.beta": "auto", "beta_sweep.epochs": 10}
+    run = load(changed("demo", auto))
     assert run.swept() == ["SceneCLIP", "SceneSigLIP"]
     assert [run.beta("SceneSigLIP", sae) for sae in ("SAE", "SAE-A")] == [0, None]
     path = copied / "config/saes.tsv"
     path.write_text(path.read_text() + "Auto\ttopk\t\t\tcosine\tauto\tchosen here\n")
-    both = load(changed("demo", {"saes": ["SAE", "Auto"], "sae.beta": 0.5}), copied)
+    both = load(changed("demo", auto | {"saes": ["SAE", "Auto"], "sae.beta": 0.5}), copied)
     assert both.beta("SceneCLIP", "Auto") is None
     assert both.swept() == ["SceneCLIP", "SceneSigLIP"]
-    one = load(changed("demo", {"comparisons.table_03": ["SAE", "Auto"]}), copied)
+    one = auto | {"sae.beta": None, "comparisons.table_03": ["SAE", "Auto"]}
+    one = load(changed("demo", one), copied)
     assert one.swept() == ["SceneCLIP"]
 
 
@@ -309,6 +311,10 @@ FAULTS = [
     (
         {"beta_sweep": None, "sae.beta": "auto"},
         "key beta_sweep is null, and SAE-A has beta auto, which it selects; describe a sweep, or",
+    ),
+    (
+        {"sae.beta": "auto"},
+        "key beta_sweep.epochs is 5 and sae_training.epochs is 10, but SAE-A has beta auto; a beta",
     ),
     (
         {"beta_sweep.sae": "SAE"},

@@ -309,14 +309,21 @@ def _unset_problems(run: Run) -> Iterator[str]:
 
 def _sweep_problems(run: Run) -> Iterator[str]:
     sweep = run.config["beta_sweep"]
+    selected = [sae for model, sae in run.trained() if run.beta(model, sae) is None]
     if sweep is None:
-        for model, sae in run.trained():
-            if run.beta(model, sae) is None:
-                yield (
-                    f"key beta_sweep is null, and {sae} has beta auto, which it selects; describe "
-                    "a sweep, or give a number (key sae.beta, or column beta of config/saes.tsv)"
-                )
+        if selected:
+            yield (
+                f"key beta_sweep is null, and {selected[0]} has beta auto, which it selects; "
+                "describe a sweep, or give a number (key sae.beta, or config/saes.tsv)"
+            )
         return
+    epochs = run.config["sae_training"]["epochs"]
+    if selected and sweep["epochs"] != epochs:
+        # Trained longer, atoms that are always on arise from a smaller beta.
+        yield (
+            f"key beta_sweep.epochs is {sweep['epochs']} and sae_training.epochs is {epochs}, but "
+            f"{selected[0]} has beta auto; a beta holds for its number of epochs, make them equal"
+        )
     aligned = [name for name in run.saes if run.alignment(name)]
     if sweep["sae"] not in aligned:
         named = sweep["sae"]

@@ -65,6 +65,7 @@ def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
 def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
     config = yaml.safe_load((root / "config/demo.yaml").read_text())
     config["sae"]["beta"] = "auto"
+    config["beta_sweep"]["epochs"] = config["sae_training"]["epochs"]
     path = tmp_path / "auto.yaml"
     path.write_text(yaml.safe_dump(config))
     wanted = "results/demo/saes/SceneSigLIP/SAE-A/seed2/sae.safetensors"
