@@ -136,11 +136,10 @@ def measure_sae(
     probes, drawn = _probes(measured, settings, seed)
     coordinates = _coordinates(measured, settings)
     write_parquet(atoms, _atoms_table(measured, settings, probes["code"], coordinates))
-    solved = transport_atoms(measured.energies, _cosines(measured))
-    tau = settings.tau
+    solved, tau = _transport(measured), settings.tau
     tables = {
         "bridge_shares": bridge_shares_table(measured, tau),
-        "transport": transport_table(measured, tau, coordinates, solved.plan),
+        "transport": transport_table(measured, tau, coordinates, solved and solved.plan),
         "scores": scores_table(measured, tau),
         "unimodal": unimodal_table(measured, tau),
         "ranks": ranks_table(measured),
@@ -224,8 +223,16 @@ def _cosines(measured: Measured) -> np.ndarray:
     return (measured.dictionary @ measured.dictionary.T).astype(np.float64)
 
 
+def _transport(measured: Measured) -> Transport | None:
+    """The transport of atoms; None where a modality has no live atom."""
+    energies = measured.energies
+    if not all(side[energies.live].any() for side in (energies.image, energies.text)):
+        return None
+    return transport_atoms(energies, _cosines(measured))
+
+
 def _bridge_metrics(
-    measured: Measured, settings: SaeSettings, solved: Transport
+    measured: Measured, settings: SaeSettings, solved: Transport | None
 ) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
@@ -233,6 +240,11 @@ def _bridge_metrics(
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
+    if solved is None:
+        note = "a modality has no live atom"
+        yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
+        yield Metric("transport_cost", {"code": float("nan")}, n, note=note)
+        return
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
     yield Metric("fda", values, n, note=note)

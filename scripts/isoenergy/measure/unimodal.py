@@ -73,5 +73,5 @@ def strong_unimodal(
         strict=strict,
         cosines=rows @ rows.T,
         frequency=float(energies.frequency[chosen].sum()),
-        energy_share=float(energy[chosen].sum() / energy.sum()),
+        energy_share=float(energy[chosen].sum() / total) if (total := energy.sum()) > 0 else 0.0,
     )
