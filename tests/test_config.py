@@ -234,7 +234,7 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion (",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),

@@ -123,6 +123,11 @@ def test_nothing_allowed_is_told():
     assert choose("x", []) == "allowed are none"
 
 
+def test_of_names_that_are_equally_near_the_first_is_meant():
+    assert choose("figure_2", ["figure_02", "figure_12"]).endswith("(did you mean figure_02?)")
+    assert choose("figure_2", ["figure_12", "figure_02"]).endswith("(did you mean figure_12?)")
+
+
 ROW = {
     "type": "object",
     "additionalProperties": False,

@@ -25,6 +25,8 @@ _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
         ),
     }
 )
+# A name this much like another one was probably meant to be it (difflib's own limit).
+_ALIKE = 0.6
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
@@ -35,8 +37,10 @@ def load_schema(path: str | Path) -> dict[str, Any]:
 
 def choose(name: str, allowed: Sequence[str]) -> str:
     """What is allowed instead of ``name``, and which of it was probably meant."""
-    near = difflib.get_close_matches(name, allowed, n=1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
+    likeness = {other: difflib.SequenceMatcher(None, other, name).ratio() for other in allowed}
+    # The first of equals: figure_2 is rather figure_02 than figure_12.
+    near = max(likeness, key=likeness.get, default="")
+    meant = f" (did you mean {near}?)" if likeness.get(near, 0) >= _ALIKE else ""
     return f"allowed are {', '.join(allowed) or 'none'}{meant}"
 
 

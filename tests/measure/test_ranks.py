@@ -24,23 +24,18 @@ def test_moving_average_leaves_its_input_alone():
     assert values.tolist() == [1, 0, 2]
 
 
-def test_worked_ranks_leave_dead_atoms_out():
+def test_worked_ranks_put_dead_atoms_last():
     energies = AtomEnergies(
-        image=np.array([0.0, 0.2, 0, 0.6]),
-        text=np.array([0.4, 0.6, 0, 0]),
-        frequency=np.array([0.1, 0.5, 0, 0.3]),
-        live=np.array([True, True, False, True]),
+        image=np.array([0.0, 0.2, 0, 1e-20, 0.6]),
+        text=np.array([0.4, 0.6, 0, 0, 0]),
+        frequency=np.array([0.1, 0.5, 0, 0.4, 0.3]),
+        live=np.array([True, True, False, False, True]),
     )
     found = ranked(energies)
-    assert found["rank"].tolist() == [1, 2, 3]
-    assert found["atom"].tolist() == [1, 3, 0]
-    assert found["energy"].tolist() == pytest.approx([0.4, 0.3, 0.2])
-    assert found["frequency"].tolist() == [0.5, 0.3, 0.1]
-    assert found["magnitude"].tolist() == pytest.approx([0.8, 1.0, 2.0])
-    assert found["magnitude_smooth"].tolist() == pytest.approx([0.8, 0.82, 0.938])
-
-
-def test_no_live_atom_gives_no_rank():
-    nothing = np.zeros(2)
-    found = ranked(AtomEnergies(nothing, nothing, nothing, nothing > 0))
-    assert {len(values) for values in found.values()} == {0}
+    assert found["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert found["atom"].tolist() == [1, 4, 0, 2, 3]
+    assert found["energy"].tolist() == pytest.approx([0.4, 0.3, 0.2, 0, 0])
+    assert found["frequency"].tolist() == [0.5, 0.3, 0.1, 0, 0.4]
+    assert found["magnitude"].tolist() == pytest.approx([0.8, 1.0, 2.0, np.nan, 0], nan_ok=True)
+    assert found["magnitude_smooth"][:3].tolist() == pytest.approx([0.8, 0.82, 0.938])
+    assert np.isnan(found["energy_smooth"][3:]).all()

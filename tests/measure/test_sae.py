@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -5,12 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import open_store
-from isoenergy.encode.codes import open_codes
+from isoenergy.encode.codes import Codes, open_codes, write_codes
 from isoenergy.errors import InputError
 from isoenergy.measure.bridge import cross_covariance
 from isoenergy.measure.energy import atom_energies
+from isoenergy.measure.opened import Measured
+from isoenergy.measure.panels import (
+    bridge_shares_table,
+    ranks_table,
+    scores_table,
+    transport_table,
+    unimodal_table,
+)
 from isoenergy.measure.sae import (
     FACTOR_METRICS,
     SAE_METRICS,
@@ -229,13 +239,52 @@ def test_unimodal_pairs_are_cosines_of_the_atoms_they_name(tables, ordinary):
         assert side["mean_cosine"].unique() == pytest.approx([side["cosine"].mean()])
 
 
-def test_ranks_are_the_live_atoms_by_energy(measure, tables, ordinary):
+def test_ranks_are_the_atoms_by_energy(measure, tables, ordinary):
     ranks = tables(*ordinary)["ranks"]
-    _, atoms = measure(*ordinary)
-    live = atoms[atoms["group"] != "dead"].sort_values("energy", ascending=False)
-    assert ranks["atom"].tolist() == live["atom"].tolist()
-    assert ranks["energy"].tolist() == live["energy"].tolist()
-    assert ranks["rank"].tolist() == list(range(1, len(live) + 1))
+    atoms = measure(*ordinary)[1].set_index("atom")
+    assert sorted(ranks["atom"]) == sorted(atoms.index)
+    assert ranks["energy"].is_monotonic_decreasing
+    own = atoms.loc[ranks["atom"]]
+    live = (own["group"] != "dead").to_numpy()
+    assert ranks["energy"].tolist() == np.where(live, own["energy"], 0).tolist()
+    assert ranks["frequency"].tolist() == own["frequency"].tolist()
+    assert ranks["energy_smooth"].notna().tolist() == live.tolist()
+
+
+@pytest.mark.parametrize("side", ["image", "text"])
+def test_modality_without_codes_has_tables_and_nothing_to_transport(
+    measure, tables, ideal, tmp_path, side
+):
+    store, weights, codes = ideal
+    read = open_codes(codes)
+    empty = csr_matrix(read.image.shape, dtype=np.float32)
+    changed = tmp_path / "half/codes.json"
+    write_codes(changed, dataclasses.replace(read, **{side: empty}))
+    found = tables(store, weights, changed)
+    metrics, _ = measure(store, weights, changed)
+    assert math.isnan(metrics["fda"].value)
+    assert "no live atom" in metrics["transport_cost"].note
+    assert found["transport"]["target_along_image"].isna().all()
+    assert found["bridge_shares"]["share"].isna().all()
+    assert set(found["unimodal"]["side"]) == {"image", "text"} - {side}
+    assert found["scores"]["activity"].max() > 0
+    assert (found["ranks"]["energy"] > 0).sum() == 15
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_dead_dictionary_has_tables(ideal, save_store):
+    opened, n = open_store(ideal[0]), 182
+    empty = csr_matrix((n, 16), dtype=np.float32)
+    measured = Measured(opened, Codes(empty, empty, ""), np.eye(16), atom_energies(empty, empty))
+    along = {"along_image": np.zeros(16)}
+    assert bridge_shares_table(measured, 0.05)["share"].isna().all()
+    assert transport_table(measured, 0.05, along, None)["target_along_image"].isna().all()
+    assert scores_table(measured, 0.05).groupby("active")["count"].sum().to_dict() == {
+        False: 4 * n,
+        True: 0,
+    }
+    assert unimodal_table(measured, 0.05).empty
+    assert (ranks_table(measured)["energy"] == 0).all()
 
 
 def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(measure, ordinary):

@@ -67,8 +67,8 @@ def test_choice_is_defined_with_few_atoms(score, active, expected):
     assert choose_atoms(energies(score, [1.0, 2, 3]), np.array(active), 0.05) == expected
 
 
-def test_nothing_is_chosen_among_dead_atoms():
-    assert choose_atoms(energies([0.5, 0.5], [0.0, 0]), np.zeros(2), 0.05) == {}
+def test_dead_atoms_stand_in_where_all_are_dead():
+    assert choose_atoms(energies([0.5, 0.5], [0.0, 0]), np.zeros(2), 0.05) == {"high": 1, "low": 0}
 
 
 def test_histograms_count_every_pair_once_per_modality():

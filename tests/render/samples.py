@@ -126,6 +126,7 @@ def unimodal_table(rng):
 
 def ranks_table(rng, n=70):
     energy = np.sort(10.0 ** rng.uniform(-6, -1, n))[::-1]
+    energy[-4:] = 0
     frequency = rng.uniform(1e-3, 0.5, n)
     shown = {"energy": energy, "frequency": frequency, "magnitude": energy / frequency}
     return pd.DataFrame(

@@ -35,7 +35,6 @@ TARGETS = (
     "figure_16",
     "figure_17",
 )
-TARGETS = ("figure_02", "figure_09", "figure_10", "figure_11")
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {
     "none": np.eye(3),

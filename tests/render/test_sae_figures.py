@@ -176,10 +176,19 @@ def test_figure_17_draws_every_atom_and_its_moving_average(tmp_path):
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
         for i, name in enumerate(("energy", "frequency", "magnitude")):
             thin, thick = ax.lines[2 * i : 2 * i + 2]
-            np.testing.assert_array_equal(thin.get_xydata(), panel[["rank", name]])
-            np.testing.assert_array_equal(thick.get_ydata(), panel[f"{name}_smooth"])
+            live = panel[panel["energy"] > 0]
+            np.testing.assert_array_equal(thin.get_xydata(), live[["rank", name]])
+            np.testing.assert_array_equal(thick.get_ydata(), live[f"{name}_smooth"])
             assert thin.get_linewidth() < thick.get_linewidth()
             assert thin.get_color() == thick.get_color()
+    told = [text.get_text() for text in shown(figure)]
+    assert told.count("66 of 70 atoms live") == 2
+
+
+def test_figure_17_of_a_dead_dictionary_is_empty(tmp_path):
+    _, figure = drawing(tmp_path, "figure_17", change=lambda t: t.assign(energy=0.0))
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in shown(figure)].count("0 of 70 atoms live") == 2
 
 
 def all_dead(table):

@@ -57,7 +57,7 @@ def bridge_shares_table(measured: Measured, tau: float) -> pd.DataFrame:
 
 
 def transport_table(
-    measured: Measured, tau: float, coordinates: Mapping[str, np.ndarray], plan: np.ndarray
+    measured: Measured, tau: float, coordinates: Mapping[str, np.ndarray], plan: np.ndarray | None
 ) -> pd.DataFrame:
     """A row per atom: what it is, where it lies, and where transport takes its image energy.
 
@@ -67,8 +67,8 @@ def transport_table(
     tau : float
     coordinates : mapping of str to ndarray of shape (K,)
         ``along_{group}``, see :func:`isoenergy.measure.geometry.modality_directions`.
-    plan : ndarray or sparse matrix of shape (K, K)
-        Gamma.
+    plan : ndarray or sparse matrix of shape (K, K), or None
+        Gamma; None where a modality has no energy to transport.
 
     Returns
     -------
@@ -81,7 +81,8 @@ def transport_table(
 
     energies = measured.energies
     own = {"modality_score": energies.modality_score, **coordinates}
-    targets = barycentres(plan, np.column_stack(list(own.values())))
+    places = np.column_stack(list(own.values()))
+    targets = np.full_like(places, np.nan) if plan is None else barycentres(plan, places)
     return pd.DataFrame(
         {
             "atom": np.arange(len(targets)),
@@ -165,7 +166,7 @@ def unimodal_table(measured: Measured, tau: float) -> pd.DataFrame:
 
 
 def ranks_table(measured: Measured) -> pd.DataFrame:
-    """A row per live atom, the strongest first; see :func:`isoenergy.measure.ranks.ranked`."""
+    """A row per atom, the strongest first; see :func:`isoenergy.measure.ranks.ranked`."""
     import pandas as pd
 
     return pd.DataFrame(ranked(measured.energies))

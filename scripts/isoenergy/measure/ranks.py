@@ -26,7 +26,7 @@ def moving_average(values: np.ndarray, inertia: float = INERTIA) -> np.ndarray:
 
 
 def ranked(energies: AtomEnergies) -> dict[str, np.ndarray]:
-    """Live atoms from the strongest to the weakest, with moving averages along the ranks.
+    """Atoms from the strongest to the weakest, with moving averages along the ranks.
 
     Parameters
     ----------
@@ -34,22 +34,21 @@ def ranked(energies: AtomEnergies) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of str to ndarray of shape (live atoms,)
-        ``rank`` from 1, ``atom``, ``energy`` E, ``frequency`` f and ``magnitude`` E / f (the mean
-        squared activation where the atom is active, if it is so equally often in both
-        modalities), and ``{name}_smooth`` for the last three.
+    dict of str to ndarray of shape (K,)
+        ``rank`` from 1, ``atom``, ``energy`` E, ``frequency`` f, ``magnitude`` E / f (NaN where f
+        is 0), and ``{name}_smooth`` for the last three. Dead atoms come last, with an energy of 0
+        and NaN for the averages.
     """
-    energy = energies.both
-    alive = np.flatnonzero(energies.live & (energy > 0))
-    order = alive[np.argsort(-energy[alive], kind="stable")]
-    shown = {
-        "energy": energy[order],
-        "frequency": energies.frequency[order],
-        "magnitude": energy[order] / energies.frequency[order],
+    energy = np.where(energies.live, energies.both, 0.0)
+    order = np.argsort(-energy, kind="stable")
+    energy, frequency = energy[order], energies.frequency[order]
+    magnitude = np.divide(energy, frequency, out=np.full(len(order), np.nan), where=frequency > 0)
+    shown = {"energy": energy, "frequency": frequency, "magnitude": magnitude}
+    live = int((energy > 0).sum())
+    smooth = {
+        f"{name}_smooth": np.append(
+            moving_average(values[:live]), np.full(len(order) - live, np.nan)
+        )
+        for name, values in shown.items()
     }
-    return {
-        "rank": np.arange(1, len(order) + 1),
-        "atom": order,
-        **shown,
-        **{f"{name}_smooth": moving_average(values) for name, values in shown.items()},
-    }
+    return {"rank": np.arange(1, len(order) + 1), "atom": order, **shown, **smooth}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
@@ -137,13 +136,10 @@ def measure_sae(
     probes, drawn = _probes(measured, settings, seed)
     coordinates = _coordinates(measured, settings)
     write_parquet(atoms, _atoms_table(measured, settings, probes["code"], coordinates))
-    energies, n_atoms = measured.energies, measured.codes.n_atoms
-    solved = transport_atoms(energies, _cosines(measured)) if energies.transportable else None
-    plan = csr_matrix((n_atoms, n_atoms)) if solved is None else solved.plan
-    tau = settings.tau
+    solved, tau = _transport(measured), settings.tau
     tables = {
         "bridge_shares": bridge_shares_table(measured, tau),
-        "transport": transport_table(measured, tau, coordinates, plan),
+        "transport": transport_table(measured, tau, coordinates, solved and solved.plan),
         "scores": scores_table(measured, tau),
         "unimodal": unimodal_table(measured, tau),
         "ranks": ranks_table(measured),
@@ -223,6 +219,13 @@ def _probing_metrics(
 
 def _cosines(measured: Measured) -> np.ndarray:
     return (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+
+
+def _transport(measured: Measured) -> Transport | None:
+    """The transport of atoms; None where a modality has no live atom."""
+    if not measured.energies.transportable:
+        return None
+    return transport_atoms(measured.energies, _cosines(measured))
 
 
 def _bridge_metrics(

@@ -47,18 +47,17 @@ def choose_atoms(energies: AtomEnergies, active: np.ndarray, tau: float) -> dict
     dict of str to int
         ``high``: the bimodal atom of highest energy that is not degenerate. ``low``: the one at
         quantile ``WEAK_QUANTILE`` of energy among the other such atoms that are active in at
-        least ``WEAK_ACTIVITY`` of the pairs, of all others if there is none. Where no atom is
-        bimodal and not degenerate, all live atoms stand in; a key without an atom is left out.
+        least ``WEAK_ACTIVITY`` of the pairs, of all others if there is none; left out where there
+        is no other. Where no atom is bimodal and not degenerate, all live atoms stand in, and
+        where none is live, all.
     """
     energy = energies.both
     group = energies.groups(tau)
     allowed = (group == "bimodal") & (energies.frequency <= DEGENERATE_FREQUENCY)
     if not allowed.any():
         allowed = group != "dead"
-    ordered = np.flatnonzero(allowed)
+    ordered = np.flatnonzero(allowed if allowed.any() else np.ones(len(group), dtype=bool))
     ordered = ordered[np.argsort(energy[ordered], kind="stable")]
-    if len(ordered) == 0:
-        return {}
     chosen = {"high": int(ordered[-1])}
     others = ordered[:-1]
     busy = others[active[others] >= WEAK_ACTIVITY]

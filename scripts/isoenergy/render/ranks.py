@@ -31,15 +31,15 @@ def gather(panel: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     panel : DataFrame
-        A row per live atom, the strongest first: rank, atom, energy, frequency and magnitude
-        (energy over frequency), each also as a moving average (``_smooth``).
+        A row per atom, the strongest first: rank, atom, energy (0 for dead atoms), frequency and
+        magnitude (energy over frequency), each also as a moving average (``_smooth``).
     """
     return panel
 
 
 @settings()
 def draw(data: pd.DataFrame) -> Figure:
-    """One panel per SAE: each quantity as a thin line, its moving average as a thick one.
+    """One panel per SAE: of live atoms each quantity (thin) and its moving average (thick).
 
     Parameters
     ----------
@@ -49,14 +49,16 @@ def draw(data: pd.DataFrame) -> Figure:
     groups = [group for _, group in data.groupby(["model", "sae"], sort=False)]
     part, axes, _ = panels(len(groups), shape=0.9, extra=0.9)
     for ax, group in zip(axes, groups, strict=True):
-        for name, (_, colour, style) in _CURVES.items():
-            ax.plot(group["rank"], group[name], color=colour, linewidth=0.6, alpha=0.55)
-            ax.plot(
-                group["rank"], group[f"{name}_smooth"], color=colour, linewidth=1.8, linestyle=style
-            )
+        live = group[group["energy"] > 0]
+        # Before anything is drawn, so that an empty panel has a range too.
         ax.set(xscale="log", yscale="log")
+        for name, (_, colour, style) in _CURVES.items():
+            ax.plot(live["rank"], live[name], color=colour, linewidth=0.6, alpha=0.55)
+            ax.plot(
+                live["rank"], live[f"{name}_smooth"], color=colour, linewidth=1.8, linestyle=style
+            )
         ax.grid()
-        label(ax, group["panel"].iloc[0], f"{len(group):,} live atoms", room(ax))
+        label(ax, group["panel"].iloc[0], f"{len(live):,} of {len(group):,} atoms live", room(ax))
     label_axes(axes, "rank by energy", "E, f and E / f of an atom")
     handles = [Line2D([], [], color=c, linewidth=1.8, linestyle=s) for _, c, s in _CURVES.values()]
     names = [name for name, _, _ in _CURVES.values()]
