@@ -12,8 +12,8 @@ from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
+from isoenergy.measure.blockwise import atom_cosines, cross_covariance
 from isoenergy.measure.bridge import (
-    cross_covariance,
     distributional_agreement,
     functional_alignment,
     transport_atoms,
@@ -181,11 +181,11 @@ def _probing_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
 def _bridge_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    cosines = (measured.dictionary @ measured.dictionary.T).astype(np.float64)
+    cosines = atom_cosines(measured.dictionary)
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
-    solved = transport_atoms(energies, cosines)
+    solved = transport_atoms(energies, measured.dictionary)
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
     yield Metric("fda", values, n, note=note)
