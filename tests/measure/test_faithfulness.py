@@ -4,6 +4,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows
+from isoenergy.measure import faithfulness
 from isoenergy.measure.faithfulness import STEPS, attributions, faithfulness_scores
 
 
@@ -78,3 +79,10 @@ def test_codes_that_rebuild_nothing_have_no_score():
     x, dense, dictionary = make()
     found = faithfulness_scores(Rows([x]), csr_matrix(0 * dense), dictionary, 3)
     assert all(np.isnan(value) for value in found.values())
+
+
+def test_scores_do_not_depend_on_how_many_codes_are_held_at_a_time(monkeypatch):
+    x, dense, dictionary = make(seed=5)
+    found = faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5)
+    monkeypatch.setattr(faithfulness, "_ENTRIES", 100)
+    assert faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5) == pytest.approx(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoenergy.measure.retrieval import unit_rows
-from isoenergy.measure.transport import Transport, transport
+from isoenergy.measure.transport import Transport, transport_vectors
 
 
 def difference_in_mean(image: np.ndarray, text: np.ndarray) -> float:
@@ -28,8 +28,8 @@ def wasserstein(image: np.ndarray, text: np.ndarray) -> Transport:
     Transport
         Its ``cost`` is W, in [0, 2].
     """
-    cost = 1 - unit_rows(image.astype(np.float64)) @ unit_rows(text.astype(np.float64)).T
-    return transport(np.ones(len(image)), np.ones(len(text)), cost)
+    x, y = (unit_rows(side.astype(np.float64)) for side in (image, text))
+    return transport_vectors(np.ones(len(x)), x, np.ones(len(y)), y)
 
 
 def separability(image: np.ndarray, text: np.ndarray, rng: np.random.Generator) -> float:

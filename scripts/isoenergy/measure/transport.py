@@ -14,8 +14,8 @@ from isoenergy.measure.column_generation import Problem, solve_by_columns
 MAX_GAP = 1e-6
 # Rounds of column generation go on until here; the last ones are cheap and gain most digits.
 _WANTED_GAP = 1e-9
-# Up to so many arcs (8 MB of costs) the dense solver is the faster one.
-LARGEST_DENSE = 2**20
+# Up to so many arcs (32 MiB of costs) the dense solver is the faster one.
+LARGEST_DENSE = 2**22
 _MAX_ITERATIONS = 50_000_000
 
 
