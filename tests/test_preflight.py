@@ -45,3 +45,11 @@ def test_the_estimate_grows_with_the_data(root):
         return int(re.match(r"about (\d+) GB", preflight.estimate(run))[1])
 
     assert disk(10_000_000) > 2 * disk(1_000_000) > 0
+
+
+def test_the_estimate_grows_with_large_dictionaries(root):
+    def hours(table):
+        run = _run(root, "config", comparisons={"table_03": None, "table_04": table})
+        return int(re.search(r"(\d+) GPU hours", preflight.estimate(run))[1])
+
+    assert hours(["SAE-64"]) > hours(["SAE-16"]) >= hours(None)

@@ -6,6 +6,8 @@ from isoenergy.measure.factors import INFORMED
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
+from isoenergy.measure.structure import LARGEST_DENSE
+from isoenergy.measure.transport import MAX_GAP
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
 from isoenergy.render.tables import TABLES
@@ -52,7 +54,8 @@ def told(rows, names):
     return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
 
 
-# Fields of captions: words from the config, and sample sizes from the metrics of the first model.
+# Fields of captions: words from the config and from the code, and sample sizes from the metrics of the
+# first model; words_of adds what differs between targets.
 WORDS = {
     "train": RUN.train,
     "first_model": MODELS[0],
@@ -60,12 +63,12 @@ WORDS = {
     "models": told(RUN.models, MODELS),
     "datasets": told(RUN.datasets, RUN.measured()),
     "protocol": "code (the authors' code, as in the paper's tables)",
-    "expansion": str(RUN.config["sae"]["expansion"]),
-    "l0": str(RUN.config["sae"]["l0"]),
     "seeds": ", ".join(map(str, SEEDS)),
     "seed": str(SEED),
     "first_seed": str(SEEDS[0]),
     "informed": str(INFORMED),
+    "max_gap": str(MAX_GAP),
+    "decomposed": f"{LARGEST_DENSE:,}",
 }
 SIZES = {
     "pairs": (f"{embeddings_folder(MODELS[0])}/recall_at_1.json", "pairs"),
@@ -83,6 +86,14 @@ def sizes_of(target):
 def saes_of(target):
     """The SAEs that a table compares: those of its comparison in the config, else the run's."""
     return RUN.comparisons().get(target, SAES)
+
+
+def words_of(target):
+    """The fields of a target's caption that need no metric."""
+    sizes = {sae: "expansion {}, ℓ0 {}".format(*RUN.sae_sizes(sae)) for sae in saes_of(target)}
+    alike = len(set(sizes.values())) == 1
+    told = [size if alike else f"{sae}: {size}" for sae, size in sizes.items()]
+    return {**WORDS, "dictionaries": "; ".join(dict.fromkeys(told))}
 
 
 def models_of(target):

@@ -59,9 +59,7 @@ def _kept(scores: np.ndarray, used: np.ndarray, k: int) -> np.ndarray:
     return used & (told >= np.maximum(limit, 0.0)[:, None])
 
 
-def _blocks(
-    rows: Rows, codes: csr_matrix
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Embeddings, values and atoms of consecutive codes, few enough to hold all their atoms."""
     for start, x in rows.blocks(_BLOCK):
         inside = codes[start : start + len(x)]

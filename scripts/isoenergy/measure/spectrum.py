@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 # Eigenpairs that are found exactly, random vectors for the rest, and Lanczos steps with each.
 _EXACT = 64
@@ -58,6 +57,8 @@ class UpperTriangle:
 
     def norm(self) -> float:
         """Spectral norm, its largest eigenvalue, by Lanczos iteration; good to about 1e-6."""
+        from scipy.sparse.linalg import LinearOperator, eigsh
+
         if not any(entries.any() for _, entries in self._parts):
             return 0.0
         # Perron's eigenvector is non-negative, so that this start cannot miss it.
@@ -101,6 +102,8 @@ def estimate_spectrum(
     ----------
     Ubaru, Chen, Saad (2017), Fast estimation of tr(f(A)) via stochastic Lanczos quadrature.
     """
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
     operator = LinearOperator((size, size), matvec=multiply, matmat=multiply, dtype=np.float64)
     n_exact = min(_EXACT, size // 4)
     values, vectors = eigsh(operator, k=n_exact, which="LA", v0=rng.standard_normal(size))
