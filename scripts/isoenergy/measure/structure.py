@@ -136,7 +136,7 @@ def _decomposed(
         stable_rank=stable_rank(eigenvalues),
         effective_rank=effective_rank(eigenvalues),
         effective_rank_error=0.0,
-        connectivity=1 - np.count_nonzero(dense) / gram.size**2,
+        connectivity=1 - int(np.count_nonzero(dense)) / gram.size**2,
         # Symmetric, so that its spectral norm is its largest absolute eigenvalue.
         interference=float(np.abs(np.linalg.eigvalsh(negative)).max()),
     )
@@ -151,7 +151,7 @@ def _estimated(
     for (rows, together), (_, cosine) in zip(gram.blocks(), cosines.blocks(), strict=True):
         squares += float(np.square(together).sum())
         trace += float(np.trace(together[:, rows]))
-        nonzeros += np.count_nonzero(together)
+        nonzeros += int(np.count_nonzero(together))
         right = slice(rows.start, None)
         negative.add(rows, np.clip(-together[:, right] * cosine[:, right], 0.0, None))
     spectrum = estimate_spectrum(
