@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 # Entries of a block.
 _BLOCK = 2**23
@@ -122,9 +122,11 @@ def cross_covariance(image: csr_matrix, text: csr_matrix) -> BlockMatrix:
 def unit_codes(codes: csr_matrix) -> csr_matrix:
     """Codes scaled to unit length, float64; a code without any non-zero stays as it is."""
     wide = codes.astype(np.float64)
-    norms = np.sqrt(np.asarray(wide.multiply(wide).sum(axis=1)).ravel())
+    squares = csr_matrix((np.square(wide.data), wide.indices, wide.indptr), shape=wide.shape)
+    norms = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    return csr_matrix(diags(scale) @ wide)
+    wide.data *= np.repeat(scale, np.diff(wide.indptr))
+    return wide
 
 
 def code_gram(codes: csr_matrix) -> BlockMatrix:
