@@ -72,13 +72,15 @@ def test_several_rounds_in_several_blocks_reach_the_optimum(monkeypatch, of_mass
     rounds = []
     priced = module.price
 
-    def counted(problem, u, v, most, below, block):
-        rounds.append(most)
-        return priced(problem, u, v, 1, below, 250 * 40)
+    def counted(problem, u, v, most, below, block, precision):
+        rounds.append(precision)
+        return priced(problem, u, v, 1, below, 250 * 40, precision)
 
     monkeypatch.setattr(module, "price", counted)
     found = transport_vectors(a, x, b, y, largest_dense=0)
     assert len(rounds) > 3
+    assert rounds == sorted(rounds, key=lambda precision: np.finfo(precision).bits)
+    assert rounds[-1] is np.float64
     assert found.cost == pytest.approx(transport_vectors(a, x, b, y).cost, rel=1e-9)
 
 

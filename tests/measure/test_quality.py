@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
 
 from isoenergy.encode.codes import open_codes
+from isoenergy.measure import quality
 from isoenergy.measure.blockwise import atom_cosines
 from isoenergy.measure.metric import read_metric
 from isoenergy.measure.quality import QUALITY_METRICS, measure_quality
@@ -37,3 +40,18 @@ def test_coherence_is_that_of_the_dictionary(metrics, ordinary):
     dictionary = load_file(ordinary[1])["dictionary"]
     assert metrics["coherence"].value == pytest.approx(coherence(atom_cosines(dictionary)))
     assert np.isfinite(metrics["coherence"].value)
+
+
+def test_an_estimated_rank_tells_its_error_and_its_seed(metrics, ordinary, tmp_path, monkeypatch):
+    estimated = functools.partial(quality.code_structure, largest_dense=0)
+    monkeypatch.setattr(quality, "code_structure", estimated)
+    measure_quality(*ordinary, tmp_path / "e", insertion=4, seed=5)
+    found = read_metric(tmp_path / "e/codes_effective_rank.json")
+    exact = metrics["codes_effective_rank"]
+    assert (exact.sd, exact.seed, exact.note) == (None, None, "")
+    assert found.seed == 5
+    assert "standard error" in found.note
+    assert abs(found.value - exact.value) < 5 * found.sd < 0.1 * exact.value
+    for name in ("codes_stable_rank", "connectivity", "negative_interference"):
+        again = read_metric(tmp_path / f"e/{name}.json")
+        assert again.value == pytest.approx(metrics[name].value, rel=1e-5)

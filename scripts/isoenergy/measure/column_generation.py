@@ -20,8 +20,11 @@ import numpy as np
 _NEAREST = 8
 _ADDED = 4
 _MAX_ROUNDS = 200
-# Reduced costs above this are rounding: the simplex starts from artificial costs of about n + m.
-_TOLERANCE = 1e-10
+# Reduced costs above this are rounding: of products in float32, and in float64 of a simplex that
+# starts from artificial costs of about n + m.
+_TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
+# Above this gap arcs are priced in float32, at half the cost; such bounds prove nothing.
+_COARSE_GAP = 1e-3
 # Entries of a block of reduced costs: 64 MiB.
 _BLOCK = 2**23
 # Masses are whole multiples of this share of the total: sums of them are exact in float64, so that
@@ -114,7 +117,8 @@ def solve_by_columns(
     """
     supply, demand = whole_masses(problem.a), whole_masses(problem.b)
     u, v = np.zeros(len(problem.a)), np.zeros(len(problem.b))
-    near = price(problem, u, v, _NEAREST, np.inf, block)
+    precision = np.float32
+    near = price(problem, u, v, _NEAREST, np.inf, block, precision)
     arcs = _Arcs(problem)
     arcs.add(*staircase(supply, demand))
     arcs.add(near.rows, near.columns)
@@ -124,22 +128,31 @@ def solve_by_columns(
         rows, columns = rows.astype(np.int64), columns.astype(np.int64)
         mass = flow * _QUANTUM
         cost = float(mass @ problem.costs(rows, columns))
-        prices = price(problem, u, v, _ADDED, -_TOLERANCE, block)
-        best = max(
-            best,
+        prices = price(problem, u, v, _ADDED, -_TOLERANCE[precision], block, precision)
+        bound = max(
             float((u + prices.row_least) @ problem.a + v @ problem.b),
             float(u @ problem.a + (v + prices.column_least) @ problem.b),
         )
-        if cost - best <= max_gap * max(cost, mean_cost):
-            break
-        if not arcs.add(prices.rows, prices.columns):
-            break
+        gap = (cost - bound) / max(cost, mean_cost)
+        grown = arcs.add(prices.rows, prices.columns)
+        if precision is np.float64:
+            best = max(best, bound)
+            if gap <= max_gap or not grown:
+                break
+        elif gap <= _COARSE_GAP or not grown:
+            precision = np.float64
         start = (u, v)
     return Solution(rows, columns, mass, cost, best)
 
 
 def price(
-    problem: Problem, u: np.ndarray, v: np.ndarray, most: int, below: float, block: int
+    problem: Problem,
+    u: np.ndarray,
+    v: np.ndarray,
+    most: int,
+    below: float,
+    block: int,
+    precision: type = np.float64,
 ) -> Prices:
     """Find, of all arcs, those with the smallest reduced costs of each row and column.
 
@@ -154,6 +167,8 @@ def price(
         Only arcs with a reduced cost below this.
     block : int
         Reduced costs at a time.
+    precision : type
+        Of the reduced costs.
     """
     n, m = len(u), len(v)
     row_least, column_least = np.empty(n), np.full(m, np.inf)
@@ -161,7 +176,7 @@ def price(
     blocks = list(_spans(n, max(block // m, 1)))
     # The least of each block are enough candidates for the least of a column.
     each = -(-most // len(blocks))
-    for span, reduced in zip(blocks, _reduced_costs(problem, u, v, blocks), strict=True):
+    for span, reduced in zip(blocks, _reduced_costs(problem, u, v, blocks, precision), strict=True):
         least = reduced.min(axis=1)
         row_least[span] = least
         by_row.append(_smallest(reduced, np.flatnonzero(least < below), most, span.start))
@@ -180,13 +195,14 @@ def price(
 
 
 def _reduced_costs(
-    problem: Problem, u: np.ndarray, v: np.ndarray, blocks: list[slice]
+    problem: Problem, u: np.ndarray, v: np.ndarray, blocks: list[slice], precision: type
 ) -> Iterator[np.ndarray]:
     """Blocks of rows of c - u - v, as one product of (-x, 1 - u, -1) and (y, 1, v)."""
-    right = np.column_stack([problem.y, np.ones_like(v), v]).T
+    right = np.column_stack([problem.y, np.ones_like(v), v]).astype(precision).T
     for span in blocks:
         x, potential = problem.x[span], u[span]
-        yield np.column_stack([-x, 1 - potential, -np.ones_like(potential)]) @ right
+        left = np.column_stack([-x, 1 - potential, -np.ones_like(potential)])
+        yield left.astype(precision) @ right
 
 
 def _smallest(
