@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from isoenergy.progress import Progress
+
 # Entries of a block.
 _BLOCK = 2**23
 
@@ -28,19 +30,32 @@ class BlockMatrix:
         same entries each time.
     block : int
         Entries of a block at most, but for a single row.
+    name : str
+        What it is, for messages of progress.
     """
 
-    def __init__(self, size: int, make: Callable[[slice], np.ndarray], block: int = _BLOCK):
+    def __init__(
+        self,
+        size: int,
+        make: Callable[[slice], np.ndarray],
+        block: int = _BLOCK,
+        name: str = "matrix",
+    ):
         self.size = size
-        self._make = make
+        self._make, self._name = make, name
         self._step = max(block // size, 1)
         self._percentiles: dict[float, float] = {}
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Consecutive blocks of rows as (which rows, their entries)."""
-        for start in range(0, self.size, self._step):
-            rows = slice(start, min(start + self._step, self.size))
-            yield rows, self._make(rows)
+        if self._step >= self.size:
+            yield slice(0, self.size), self._make(slice(0, self.size))
+            return
+        with Progress(f"a pass over {self._name}", self.size, "rows") as progress:
+            for start in range(0, self.size, self._step):
+                rows = slice(start, min(start + self._step, self.size))
+                yield rows, self._make(rows)
+                progress.step(rows.stop - rows.start)
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Single entries, the very ones that the blocks have: ndarray of the shape of ``rows``."""
@@ -103,7 +118,7 @@ def _ranked(counts: np.ndarray, rank: int) -> int:
 
 def atom_cosines(dictionary: np.ndarray) -> BlockMatrix:
     """D D^T of unit-norm atoms, in the dictionary's precision."""
-    return BlockMatrix(len(dictionary), lambda rows: dictionary[rows] @ dictionary.T)
+    return BlockMatrix(len(dictionary), lambda rows: dictionary[rows] @ dictionary.T, name="D D^T")
 
 
 def cross_covariance(image: csr_matrix, text: csr_matrix) -> BlockMatrix:
@@ -116,7 +131,11 @@ def cross_covariance(image: csr_matrix, text: csr_matrix) -> BlockMatrix:
     n, size = image.shape
     # Summed in float64: an entry may add up hundreds of thousands of products.
     left, right = image.astype(np.float64).T.tocsr(), text.astype(np.float64)
-    return BlockMatrix(size, lambda rows: (left[rows] @ right / n).toarray().astype(np.float32))
+
+    def make(rows: slice) -> np.ndarray:
+        return (left[rows] @ right / n).toarray().astype(np.float32)
+
+    return BlockMatrix(size, make, name="Sigma")
 
 
 def unit_codes(codes: csr_matrix) -> csr_matrix:
@@ -139,4 +158,4 @@ def code_gram(codes: csr_matrix) -> BlockMatrix:
     """
     n, size = codes.shape
     left = codes.T.tocsr()
-    return BlockMatrix(size, lambda rows: (left[rows] @ codes / n).toarray())
+    return BlockMatrix(size, lambda rows: (left[rows] @ codes / n).toarray(), name="G")

@@ -10,10 +10,13 @@ until both bounds meet.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from isoenergy.progress import LOG
 
 # Nearest neighbours of each vector that the first restricted problem has, and arcs that each
 # vector adds in a round at most.
@@ -30,6 +33,7 @@ _BLOCK = 2**23
 # Masses are whole multiples of this share of the total: sums of them are exact in float64, so that
 # the simplex meets ties as ties.
 _QUANTUM = 2.0**-50
+_LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def solve_by_columns(
     arcs.add(*staircase(supply, demand))
     arcs.add(near.rows, near.columns)
     start, best, mean_cost = (None, None), -np.inf, problem.mean_cost()
+    said = time.monotonic()
     for _ in range(_MAX_ROUNDS):
         rows, columns, flow, u, v = solve(supply, demand, *arcs.listed(), start)
         rows, columns = rows.astype(np.int64), columns.astype(np.int64)
@@ -134,6 +139,9 @@ def solve_by_columns(
             float(u @ problem.a + (v + prices.column_least) @ problem.b),
         )
         gap = (cost - bound) / max(cost, mean_cost)
+        if time.monotonic() - said > _LINE_SECONDS:
+            LOG.info("transport of %d to %d vectors: gap %.1e so far", len(u), len(v), gap)
+            said = time.monotonic()
         grown = arcs.add(prices.rows, prices.columns)
         if precision is np.float64:
             best = max(best, bound)
