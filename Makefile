@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test env lint format lock docs clean
+.PHONY: help demo test env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lock: env  ## Resolve pyproject.toml into requirements.lock
 
 docs: env  ## Write the generated parts of README.md and config/README.md
 	$(BIN)/python tools/docs.py
+
+bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else running; most of an hour
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environment and caches; results stay
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -79,6 +79,16 @@ def test_the_papers_config_says_what_the_paper_says(root, load):
     assert run.local_models() == []
 
 
+def test_table_4_has_larger_dictionaries_than_table_3(root, load):
+    run = load(read(root, "config"))
+    table_3, table_4 = (run.comparisons()[name] for name in ("table_03", "table_04"))
+    assert {run.sae_sizes(sae) for sae in table_3} == {(8, 20)}
+    assert {run.sae_sizes(sae) for sae in table_4} == {(64, 50)}
+    kinds = [[run.saes[sae]["architecture"] for sae in table] for table in (table_3, table_4)]
+    assert kinds[0] == kinds[1]
+    assert run.beta("CLIP", "SAE-A-64") == 1e-4
+
+
 def test_only_the_aligned_saes_are_aligned(root, load):
     run = load(read(root, "config"))
     assert [run.alignment(sae) for sae in ("SAE", "SAE-A", "SAE-A-literal")] == [
@@ -318,7 +328,7 @@ FAULTS = [
     ),
     (
         {"beta_sweep.sae": "SAE"},
-        "key beta_sweep.sae names SAE; allowed are SAE-A, SAE-A-literal, TopK-A (did you mean",
+        "key beta_sweep.sae names SAE; allowed are SAE-A, SAE-A-literal, TopK-A,",
     ),
     (
         {"beta_sweep.low": 0.1},

@@ -55,3 +55,11 @@ def test_the_estimate_holds_the_sweep(root):
     sweep = _run(root, "config").config["beta_sweep"]
     # 101 SAEs of five epochs on a million pairs, at 50,000 pairs a second.
     assert hours(sweep) - hours(None) == pytest.approx(101 * 5 * 20 / 3600, abs=1)
+
+
+def test_the_estimate_grows_with_large_dictionaries(root):
+    def hours(table):
+        run = _run(root, "config", comparisons={"table_03": None, "table_04": table})
+        return int(re.search(r"(\d+) GPU hours", preflight.estimate(run))[1])
+
+    assert hours(["SAE-64"]) > hours(["SAE-16"]) >= hours(None)

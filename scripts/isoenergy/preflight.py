@@ -16,7 +16,8 @@ from isoenergy.errors import InputError
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 4.0
 # Rough figures for the estimate, none of them measured by us: bytes of a stored picture, pictures
-# that one data-centre GPU embeds per second, pairs that SAE training takes per second on it.
+# that one data-centre GPU embeds per second, pairs that SAE training takes per second on it with
+# expansion 8 and 20 non-zeros per code; its work grows with both.
 PICTURE_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 30_000, 400, 50_000
 _GB = 1e9
 
@@ -42,16 +43,18 @@ def estimate(run: Run) -> str:
     models = [run.models[name] for name in run.config["models"]]
     width = sum(model["dim"] or 0 for model in models)
     pictures = sum(rows.values())
-    jobs = len(run.config["seeds"]) * len(run.trained())
     pairs = rows.get(run.train, 0)
-    l0 = max(run.sae_sizes(sae)[1] for _, sae in run.trained())
+    sizes = [run.sae_sizes(sae) for _, sae in run.trained()]
+    codes = len(run.config["seeds"]) * pairs * 2 * sum(l0 for _, l0 in sizes)
+    passes = len(run.config["seeds"]) * run.config["sae_training"]["epochs"]
+    work = sum(expansion * l0 for expansion, l0 in sizes) / (8 * 20)
     vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
-    disk = (pictures * (PICTURE_BYTES + 2 * width * vector_bytes) + jobs * pairs * 2 * l0 * 8) / _GB
+    disk = (pictures * (PICTURE_BYTES + 2 * width * vector_bytes) + codes * 8) / _GB
     seconds = pictures * len(models) / PICTURES_PER_SECOND
-    passes = jobs * run.config["sae_training"]["epochs"]
+    seconds += passes * pairs * work / PAIRS_PER_SECOND
     if run.swept():
-        passes += len(run.swept()) * len(run.sweep_betas()) * run.config["beta_sweep"]["epochs"]
-    seconds += passes * pairs / PAIRS_PER_SECOND
+        swept = len(run.swept()) * len(run.sweep_betas()) * run.config["beta_sweep"]["epochs"]
+        seconds += swept * pairs / PAIRS_PER_SECOND
     return f"about {_round(disk)} GB of disk and {_round(seconds / 3600)} GPU hours"
 
 

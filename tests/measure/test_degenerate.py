@@ -62,7 +62,7 @@ def measure(tmp_path, save_store, save_dictionary, read_metrics):
         folder = tmp_path / f"{name}-metrics"
         settings = SaeSettings(tau=0.05, probe=LARGER, gap=LARGER)
         measure_sae(store, weights, codes, folder, folder / "atoms.parquet", settings, 0)
-        measure_quality(store, weights, codes, folder, 4)
+        measure_quality(store, weights, codes, folder, 4, 0)
         measure_factors(store, weights, codes, folder, folder / "factors.parquet", 0.05)
         metrics = read_metrics(folder)
         assert set(metrics) == {*SAE_METRICS, *QUALITY_METRICS, *FACTOR_METRICS}

@@ -4,6 +4,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows
+from isoenergy.measure import faithfulness
 from isoenergy.measure.faithfulness import STEPS, attributions, faithfulness_scores
 
 
@@ -106,3 +107,10 @@ def test_an_atom_that_spoils_the_reconstruction_lifts_insertion_above_its_usual_
     codes.resize(1, 3)
     found = faithfulness_scores(Rows([x]), codes, np.eye(3, 2), 4)
     assert found["insertion"] == pytest.approx((0 + 2 + 2 + 1) / 5)
+
+
+def test_scores_do_not_depend_on_how_many_codes_are_held_at_a_time(monkeypatch):
+    x, dense, dictionary = make(seed=5)
+    found = faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5)
+    monkeypatch.setattr(faithfulness, "_ENTRIES", 100)
+    assert faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5) == pytest.approx(found)

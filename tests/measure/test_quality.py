@@ -1,9 +1,13 @@
+import functools
+
 import numpy as np
 import pytest
 from scipy.linalg import svdvals
 from scipy.stats import entropy
 
 from isoenergy.encode.codes import open_codes
+from isoenergy.measure import quality
+from isoenergy.measure.blockwise import atom_cosines
 from isoenergy.measure.metric import read_metric
 from isoenergy.measure.quality import QUALITY_METRICS, measure_quality
 from isoenergy.measure.structure import coherence
@@ -11,7 +15,7 @@ from isoenergy.measure.structure import coherence
 
 @pytest.fixture
 def metrics(ordinary, tmp_path):
-    measure_quality(*ordinary, tmp_path / "q", insertion=4)
+    measure_quality(*ordinary, tmp_path / "q", insertion=4, seed=0)
     return {path.stem: read_metric(path) for path in (tmp_path / "q").iterdir()}
 
 
@@ -36,7 +40,7 @@ def test_coherence_is_that_of_the_dictionary(metrics, ordinary):
     from safetensors.numpy import load_file
 
     dictionary = load_file(ordinary[1])["dictionary"]
-    assert metrics["coherence"].value == pytest.approx(coherence(dictionary))
+    assert metrics["coherence"].value == pytest.approx(coherence(atom_cosines(dictionary)))
     assert np.isfinite(metrics["coherence"].value)
 
 
@@ -63,3 +67,18 @@ def test_numbers_agree_with_direct_computation(metrics, ordinary):
     }
     found = {name: metrics[name].value for name in expected}
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_estimated_rank_tells_its_error_and_its_seed(metrics, ordinary, tmp_path, monkeypatch):
+    estimated = functools.partial(quality.code_structure, largest_dense=0)
+    monkeypatch.setattr(quality, "code_structure", estimated)
+    measure_quality(*ordinary, tmp_path / "e", insertion=4, seed=5)
+    found = read_metric(tmp_path / "e/codes_effective_rank.json")
+    exact = metrics["codes_effective_rank"]
+    assert (exact.sd, exact.seed, exact.note) == (None, None, "")
+    assert found.seed == 5
+    assert "standard error" in found.note
+    assert abs(found.value - exact.value) < 5 * found.sd < 0.1 * exact.value
+    for name in ("codes_stable_rank", "connectivity", "negative_interference"):
+        again = read_metric(tmp_path / f"e/{name}.json")
+        assert again.value == pytest.approx(metrics[name].value, rel=1e-5)

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from isoenergy.embed.store import open_store
 from isoenergy.encode.codes import Codes, open_codes, write_codes
 from isoenergy.errors import InputError
-from isoenergy.measure.bridge import cross_covariance
+from isoenergy.measure.blockwise import cross_covariance
 from isoenergy.measure.energy import atom_energies
 from isoenergy.measure.opened import Measured
 from isoenergy.measure.panels import (
@@ -352,7 +352,8 @@ def test_numbers_of_an_ordinary_case_agree_with_direct_computation(measure, ordi
     bimodal = (atoms["group"] == "bimodal").to_numpy()
     assert metrics["atoms_bimodal"].value == bimodal.sum()
     assert metrics["atoms_live"].value == (energy > 1e-12).sum()
-    bridge = np.abs(cross_covariance(read.image, read.text) * (dictionary @ dictionary.T))
+    covariance = cross_covariance(read.image, read.text).dense()
+    bridge = np.abs(covariance * (dictionary @ dictionary.T))
     neither = bridge[~bimodal][:, ~bimodal].sum()
     expected = (bridge.sum() - neither) / neither
     assert metrics["rho"].protocols["paper"] == pytest.approx(expected, rel=1e-4)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,8 +8,8 @@ from scipy.linalg import svdvals
 from scipy.sparse import csr_matrix
 from scipy.stats import entropy
 
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines
 from isoenergy.measure.structure import (
-    code_gram,
     code_structure,
     coherence,
     dictionary_ranks,
@@ -66,43 +68,46 @@ def test_ranks_ignore_the_order_of_atoms():
 
 def test_coherence_is_the_largest_signed_cosine_of_two_atoms():
     dictionary = np.array([[1.0, 0.0], [-1.0, 0.0], [0.6, 0.8]])
-    assert coherence(dictionary) == pytest.approx(0.6)
-    assert np.isnan(coherence(dictionary[:1]))
+    assert coherence(atom_cosines(dictionary)) == pytest.approx(0.6)
+    assert np.isnan(coherence(atom_cosines(dictionary[:1])))
 
 
-@pytest.mark.parametrize("block", [1, 3, 100])
-def test_coherence_does_not_depend_on_the_block(block):
+@pytest.mark.parametrize("block", [1, 30, 1000])
+def test_coherence_does_not_depend_on_the_block_and_leaves_the_matrix_as_it_is(block):
     dictionary = unit_rows(10, 4, 3)
-    cosines = dictionary @ dictionary.T - 2 * np.eye(10)
-    assert coherence(dictionary, block) == pytest.approx(cosines.max())
+    cosines = dictionary @ dictionary.T
+    whole = cosines.copy()
+    found = coherence(BlockMatrix(10, lambda rows: cosines[rows], block))
+    assert found == pytest.approx((whole - 2 * np.eye(10)).max())
+    assert (cosines == whole).all()
 
 
-def test_code_gram_by_hand():
-    image, text = csr_matrix([[3.0, 4.0, 0.0]]), csr_matrix([[0.0, 0.0, 5.0]])
-    expected = np.array([[0.36, 0.48, 0], [0.48, 0.64, 0], [0, 0, 1.0]]) / 2
-    assert np.allclose(code_gram(image, text).toarray(), expected)
+def codes_of_gram(gram):
+    """Image and text codes, each of unit length, whose mean of z z^T is a given one."""
+    weights, vectors = np.linalg.eigh(gram)
+    # As many codes as there are hundredths in each eigenvalue.
+    rows = np.repeat(vectors.T, np.rint(weights * 100).astype(int), axis=0)
+    return csr_matrix(rows[::2]), csr_matrix(rows[1::2])
 
 
-def test_code_gram_equals_a_dense_oracle_and_leaves_zero_codes_out():
-    image, text = random_codes(30, 6, 0), random_codes(30, 6, 1)
-    dense = np.concatenate([image.toarray(), text.toarray()])
-    norms = np.linalg.norm(dense, axis=1, keepdims=True)
-    unit = np.divide(dense, norms, out=np.zeros_like(dense), where=norms > 0)
-    found = code_gram(image, text).toarray()
-    assert np.allclose(found, unit.T @ unit / 60)
-    assert np.trace(found) == pytest.approx((norms > 0).mean())
+def structure(image, text, dictionary, largest_dense=100):
+    return code_structure(image, text, dictionary, np.random.default_rng(0), largest_dense)
 
 
-def test_structure_by_hand():
-    # Two atoms always used together, half each, with cosine -0.5; a third one apart.
-    gram = csr_matrix(np.array([[0.25, 0.25, 0], [0.25, 0.25, 0], [0, 0, 0.5]]))
-    dictionary = np.array([[1.0, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, 1.0]])
-    found = code_structure(gram, dictionary)
+@pytest.mark.parametrize("largest_dense", [0, 100])
+def test_structure_by_hand(largest_dense):
+    # Two atoms always used together, half each, with cosine -0.5; a third one apart; none else.
+    gram = np.zeros((40, 40))
+    gram[:2, :2], gram[2, 2] = 0.25, 0.5
+    image, text = codes_of_gram(gram)
+    dictionary = np.eye(40)
+    dictionary[1, :2] = -0.5, np.sqrt(0.75)
+    found = structure(image, text, dictionary, largest_dense)
     # Eigenvalues 0.5, 0.5, 0.
-    assert found["stable_rank"] == pytest.approx(2)
-    assert found["effective_rank"] == pytest.approx(2)
-    assert found["connectivity"] == pytest.approx(1 - 5 / 9)
-    assert found["interference"] == pytest.approx(0.125)
+    assert found.stable_rank == pytest.approx(2)
+    assert found.effective_rank == pytest.approx(2, rel=1e-6)
+    assert found.connectivity == pytest.approx(1 - 5 / 1600)
+    assert found.interference == pytest.approx(0.125)
 
 
 def test_structure_equals_singular_values_of_the_codes():
@@ -112,20 +117,21 @@ def test_structure_equals_singular_values_of_the_codes():
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
     squares = np.square(np.linalg.svd(dense, compute_uv=False))
     dictionary = unit_rows(7, 5, 4)
-    found = code_structure(code_gram(image, text), dictionary)
-    assert found["stable_rank"] == pytest.approx(np.square(squares).sum() / squares.max() ** 2)
-    assert found["effective_rank"] == pytest.approx(np.exp(entropy(squares)))
+    found = structure(image, text, dictionary)
+    assert found.stable_rank == pytest.approx(np.square(squares).sum() / squares.max() ** 2)
+    assert found.effective_rank == pytest.approx(np.exp(entropy(squares)))
+    assert found.effective_rank_error == 0
     gram = dense.T @ dense / 80
     negative = np.maximum(-gram * (dictionary @ dictionary.T), 0)
-    assert found["interference"] == pytest.approx(np.linalg.norm(negative, 2))
+    assert found.interference == pytest.approx(np.linalg.norm(negative, 2))
 
 
 def test_structure_ignores_the_order_of_atoms():
     image, text = random_codes(40, 7, 5), random_codes(40, 7, 6)
     dictionary, order = unit_rows(7, 5, 7), np.random.default_rng(8).permutation(7)
-    found = code_structure(code_gram(image, text), dictionary)
-    moved = code_structure(code_gram(image[:, order], text[:, order]), dictionary[order])
-    assert moved == pytest.approx(found)
+    found = structure(image, text, dictionary)
+    moved = structure(image[:, order], text[:, order], dictionary[order])
+    assert dataclasses.asdict(moved) == pytest.approx(dataclasses.asdict(found))
 
 
 def test_ranks_are_those_of_scipy():
@@ -137,16 +143,37 @@ def test_ranks_are_those_of_scipy():
         assert found[f"effective{suffix}"] == pytest.approx(np.exp(entropy(svdvals(matrix))))
 
 
-def test_gram_ignores_the_length_of_codes():
+def test_structure_ignores_the_length_of_codes():
     image, text = random_codes(30, 6, 0), random_codes(30, 6, 1)
     lengths = np.random.default_rng(2).uniform(0.5, 3, (30, 1))
     longer = csr_matrix(image.multiply(lengths))
-    assert np.allclose(code_gram(longer, 5 * text).toarray(), code_gram(image, text).toarray())
+    dictionary = unit_rows(6, 4, 3)
+    found = structure(image, text, dictionary)
+    moved = structure(longer, 5 * text, dictionary)
+    assert dataclasses.asdict(moved) == pytest.approx(dataclasses.asdict(found))
 
 
 def test_coherence_is_bounded_and_ignores_order_and_rotation():
     dictionary = unit_rows(10, 4, 3)
     turn = np.linalg.qr(np.random.default_rng(4).standard_normal((4, 4)))[0]
-    found = coherence(dictionary)
+    found = coherence(atom_cosines(dictionary))
     assert -1 <= found <= 1
-    assert coherence(dictionary[::-1] @ turn) == pytest.approx(found)
+    assert coherence(atom_cosines(dictionary[::-1] @ turn)) == pytest.approx(found)
+
+
+def test_large_dictionaries_are_measured_as_small_ones_are():
+    # Frequencies fall as in real codes, so that eigenvalues range over orders of magnitude.
+    rng = np.random.default_rng(9)
+    frequency = 0.5 / np.arange(1, 401)
+    image, text = (
+        csr_matrix(rng.normal(1, 1, (500, 400)) * (rng.random((500, 400)) < frequency))
+        for _ in range(2)
+    )
+    dictionary = unit_rows(400, 20, 10).astype(np.float32)
+    exact = structure(image, text, dictionary, largest_dense=400)
+    found = structure(image, text, dictionary, largest_dense=0)
+    assert 0 < found.effective_rank_error < 0.01 * exact.effective_rank
+    assert abs(found.effective_rank - exact.effective_rank) < 4 * found.effective_rank_error
+    assert found.stable_rank == pytest.approx(exact.stable_rank)
+    assert found.connectivity == exact.connectivity
+    assert found.interference == pytest.approx(exact.interference, rel=1e-5)

@@ -91,7 +91,7 @@ def test_plan_that_is_not_optimal_is_refused(monkeypatch):
     def careless(a, b, cost, **_settings):
         return np.outer(a, b), {"u": np.zeros(len(a))}
 
-    monkeypatch.setattr(module, "_solver", lambda: careless)
+    monkeypatch.setattr(module, "_dense_solver", lambda: careless)
     with pytest.raises(TransportError, match="relative gap"):
         transport([0.5, 0.5], [0.5, 0.5], np.array([[0.0, 1], [1, 0]]))
 
@@ -100,6 +100,6 @@ def test_wrong_potentials_do_not_prove_a_plan(monkeypatch):
     def boastful(a, b, cost, **_settings):
         return np.outer(a, b), {"u": np.full(len(a), 99.0)}
 
-    monkeypatch.setattr(module, "_solver", lambda: boastful)
+    monkeypatch.setattr(module, "_dense_solver", lambda: boastful)
     with pytest.raises(TransportError):
         transport([0.5, 0.5], [0.5, 0.5], np.array([[0.0, 1], [1, 0]]))

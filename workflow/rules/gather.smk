@@ -14,7 +14,9 @@ from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
 from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
+from isoenergy.measure.structure import LARGEST_DENSE
 from isoenergy.measure.toy import TOY_METRICS
+from isoenergy.measure.transport import MAX_GAP
 from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
 from isoenergy.render.tables import TABLES
@@ -154,7 +156,8 @@ def told_toy(toy):
     )
 
 
-# Fields of captions: words from the config, and sample sizes from the metrics of the first model.
+# Fields of captions: words from the config and from the code, and sample sizes from the metrics of the
+# first model; words_of adds what differs between targets.
 WORDS = {
     "train": RUN.train,
     "first_model": MODELS[0],
@@ -164,14 +167,14 @@ WORDS = {
     "models": told(RUN.models, MODELS),
     "datasets": told(RUN.datasets, RUN.measured()),
     "protocol": "code (the authors' code, as in the paper's tables)",
-    "expansion": str(RUN.config["sae"]["expansion"]),
     **sweep_words(),
-    "l0": str(RUN.config["sae"]["l0"]),
     "spread": spread(SEEDS),
     "tau": str(RUN.config["measure"]["tau"]),
     "seed": str(SEED),
     "first_seed": str(SEEDS[0]),
     "informed": str(INFORMED),
+    "max_gap": str(MAX_GAP),
+    "decomposed": f"{LARGEST_DENSE:,}",
 }
 if RUN.config["toy"]:
     WORDS |= {"toy_pairs": f"{RUN.config['toy']['rows']:,}", "toy_d": str(RUN.config["toy"]["dim"])}
@@ -195,6 +198,14 @@ def sizes_of(target):
 def saes_of(target):
     """The SAEs that a table compares: those of its comparison in the config, else the run's."""
     return RUN.comparisons().get(target, SAES)
+
+
+def words_of(target):
+    """The fields of a target's caption that need no metric."""
+    sizes = {sae: "expansion {}, ℓ0 {}".format(*RUN.sae_sizes(sae)) for sae in saes_of(target)}
+    alike = len(set(sizes.values())) == 1
+    told = [size if alike else f"{sae}: {size}" for sae, size in sizes.items()]
+    return {**WORDS, "dictionaries": "; ".join(dict.fromkeys(told))}
 
 
 def models_of(target):

@@ -146,6 +146,7 @@ rule measure_quality:
         code("measure/measure_quality.py"),
         folder=SAE_METRICS_FOLDER,
         insertion=RUN.config["measure"]["insertion"],
+        seed=lambda w: seed_of("quality", w.model, w.dataset),
     script:
         "../../scripts/measure/measure_quality.py"
 

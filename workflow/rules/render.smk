@@ -20,7 +20,7 @@ rule render_table:
         target=lambda w: w.target,
         sources=lambda w: table_sources(w.target),
         template=lambda w: RUN.targets[w.target]["caption"],
-        words=WORDS,
+        words=lambda w: words_of(w.target),
         sizes=lambda w: sizes_of(w.target),
     script:
         "../../scripts/render/render_table.py"
@@ -51,7 +51,7 @@ rule render_figure:
         target=lambda w: w.target,
         sources=lambda w: figure_sources(w.target),
         template=lambda w: RUN.targets[w.target]["caption"],
-        words=WORDS,
+        words=lambda w: words_of(w.target),
         sizes=lambda w: sizes_of(w.target),
     script:
         "../../scripts/render/render_figure.py"

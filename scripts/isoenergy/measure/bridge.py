@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import sparray
 
+from isoenergy.measure.blockwise import BlockMatrix
 from isoenergy.measure.energy import AtomEnergies
-from isoenergy.measure.transport import Transport, transport
+from isoenergy.measure.transport import LARGEST_DENSE, Transport, transport_vectors
 
 COSINE_PERCENTILE = 90.0
 COVARIANCE_PERCENTILE = 99.9
 
 
-def threshold(matrix: np.ndarray, percentile: float) -> np.ndarray:
-    """Zero the entries whose absolute value is below a percentile of the signed entries (X7)."""
-    limit = np.percentile(matrix, percentile)
-    return np.where(np.abs(matrix) >= limit, matrix, 0)
-
-
-def cross_covariance(image: csr_matrix, text: csr_matrix) -> np.ndarray:
-    """Sigma = mean over pairs of z_I z_T^T, uncentred: ndarray of shape (K, K) (paper Eq. 6)."""
-    return np.asarray((image.T.tocsr() @ text).todense(), dtype=np.float64) / image.shape[0]
-
-
-def bridge_masses(bridge: np.ndarray, bimodal: np.ndarray) -> tuple[float, float]:
-    """Mass of |bridge| over pairs that touch a bimodal atom, and over pairs that do not.
-
-    Parameters
-    ----------
-    bridge : ndarray of shape (K, K)
-    bimodal : ndarray of shape (K,), bool
-    """
-    mass = np.abs(bridge)
-    neither = float(mass[np.ix_(~bimodal, ~bimodal)].sum())
-    touching = float(mass[bimodal].sum() + mass[np.ix_(~bimodal, bimodal)].sum())
-    return touching, neither
+def threshold(entries: np.ndarray, limit: float) -> np.ndarray:
+    """Zero the entries whose absolute value is below a limit (X7)."""
+    return np.where(np.abs(entries) >= limit, entries, 0)
 
 
 def ratio(above: float, below: float) -> float:
@@ -45,7 +26,7 @@ def ratio(above: float, below: float) -> float:
 
 
 def functional_alignment(
-    covariance: np.ndarray, cosines: np.ndarray, bimodal: np.ndarray
+    covariance: BlockMatrix, cosines: BlockMatrix, bimodal: np.ndarray
 ) -> dict[str, float]:
     """rho: B_Sigma mass that touches a bimodal atom over the mass that does not.
 
@@ -53,9 +34,9 @@ def functional_alignment(
 
     Parameters
     ----------
-    covariance : ndarray of shape (K, K)
-        Sigma, see :func:`cross_covariance`.
-    cosines : ndarray of shape (K, K)
+    covariance : BlockMatrix, K x K
+        Sigma, see :func:`isoenergy.measure.blockwise.cross_covariance`.
+    cosines : BlockMatrix, K x K, in blocks of the same rows
         D D^T.
     bimodal : ndarray of shape (K,), bool
 
@@ -65,37 +46,76 @@ def functional_alignment(
         ``code``: both factors thresholded first (X7); ``paper``: not. 0 without bimodal atoms;
         infinite where all mass touches one; NaN without any mass.
     """
-    bridges = {
-        "code": threshold(covariance, COVARIANCE_PERCENTILE)
-        * threshold(cosines, COSINE_PERCENTILE),
-        "paper": covariance * cosines,
-    }
-    return {name: ratio(*bridge_masses(bridge, bimodal)) for name, bridge in bridges.items()}
+    sigma_limit = covariance.percentile(COVARIANCE_PERCENTILE)
+    cosine_limit = cosines.percentile(COSINE_PERCENTILE)
+    masses = {"code": np.zeros(2), "paper": np.zeros(2)}
+    for (rows, sigma), (_, cosine) in zip(covariance.blocks(), cosines.blocks(), strict=True):
+        bridges = {
+            "code": threshold(sigma, sigma_limit) * threshold(cosine, cosine_limit),
+            "paper": sigma * cosine,
+        }
+        for name, bridge in bridges.items():
+            masses[name] += bridge_masses(bridge, bimodal[rows], bimodal)
+    return {name: ratio(*map(float, mass)) for name, mass in masses.items()}
 
 
-def transport_atoms(energies: AtomEnergies, cosines: np.ndarray) -> Transport:
+def bridge_masses(
+    bridge: np.ndarray, bimodal_rows: np.ndarray, bimodal_columns: np.ndarray
+) -> tuple[float, float]:
+    """Mass of |bridge| over pairs that touch a bimodal atom, and over pairs that do not.
+
+    Parameters
+    ----------
+    bridge : ndarray of shape (n, m)
+    bimodal_rows, bimodal_columns : ndarray of shape (n,), (m,), bool
+    """
+    mass = np.abs(bridge)
+    unimodal = mass[~bimodal_rows].sum(axis=0, dtype=np.float64)
+    touching = mass[bimodal_rows].sum(dtype=np.float64) + unimodal[bimodal_columns].sum()
+    return float(touching), float(unimodal[~bimodal_columns].sum())
+
+
+def transport_atoms(
+    energies: AtomEnergies, dictionary: np.ndarray, largest_dense: int = LARGEST_DENSE
+) -> Transport:
     """Gamma: exact transport of image energies to text energies, cost 1 - cosine (paper Eq. 7).
 
     Dead atoms have no mass.
+
+    Parameters
+    ----------
+    energies : AtomEnergies
+    dictionary : ndarray of shape (K, dim)
+        Unit-norm rows.
+    largest_dense : int
+        See :func:`isoenergy.measure.transport.transport_vectors`.
+
+    Returns
+    -------
+    Transport
+        With a sparse plan.
 
     Raises
     ------
     ValueError
         If a modality has no energy (see ``AtomEnergies.transportable``).
+    TransportError
+        If the plan is not shown to be optimal.
     """
-    return transport(energies.image * energies.live, energies.text * energies.live, 1 - cosines)
+    image, text = (side * energies.live for side in (energies.image, energies.text))
+    return transport_vectors(image, dictionary, text, dictionary, largest_dense)
 
 
 def distributional_agreement(
-    plan: np.ndarray, cosines: np.ndarray, energies: AtomEnergies, tau: float
+    plan: sparray, cosines: BlockMatrix, energies: AtomEnergies, tau: float
 ) -> dict[str, float]:
     """FDA: how much of the transport bridge B_Gamma bimodal atoms carry, relative to their energy.
 
     Parameters
     ----------
-    plan : ndarray of shape (K, K)
+    plan : sparse array of shape (K, K)
         Gamma.
-    cosines : ndarray of shape (K, K)
+    cosines : BlockMatrix, K x K
         D D^T; thresholded at its 90th percentile.
     energies : AtomEnergies
     tau : float
@@ -110,9 +130,12 @@ def distributional_agreement(
         Infinite where only the denominator is 0; NaN without bimodal energy, and where all energy
         is bimodal and no mass is without.
     """
-    bridge = plan * threshold(cosines, COSINE_PERCENTILE)
+    arcs = plan.tocoo()
+    cosine = threshold(cosines.at(*arcs.coords), cosines.percentile(COSINE_PERCENTILE))
+    bridge = np.abs(arcs.data * cosine)
     bimodal = energies.groups(tau) == "bimodal"
-    alpha, upsilon = bridge_masses(bridge, bimodal)
+    touching = np.logical_or(*(bimodal[side] for side in arcs.coords))
+    alpha, upsilon = float(bridge[touching].sum()), float(bridge[~touching].sum())
     score = energies.modality_score
     inside = (score > tau) & (score < 1 - tau)
     epsilon = energies.share(inside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -9,6 +11,8 @@ from isoenergy.embed.store import Rows
 
 STEPS = 10
 _BLOCK = 4096
+# Entries of the atoms of a block of codes: 128 MiB. Codes of ReLU may have hundreds of non-zeros.
+_ENTRIES = 2**24
 
 
 def attributions(x: np.ndarray, values: np.ndarray, atoms: np.ndarray) -> np.ndarray:
@@ -60,6 +64,40 @@ def _limits(scores: np.ndarray, used: np.ndarray, n_atoms: int, n_steps: int) ->
     return limits
 
 
+def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Embeddings, values and atoms of consecutive codes, few enough to hold all their atoms."""
+    for start, x in rows.blocks(_BLOCK):
+        inside = codes[start : start + len(x)]
+        slots = max(int(np.diff(inside.indptr).max(initial=0)), 1)
+        step = max(_ENTRIES // (slots * x.shape[1]), 1)
+        for first in range(0, len(x), step):
+            part = slice(first, first + step)
+            yield x[part].astype(np.float64), *_slots(inside[part])
+
+
+def _distances(x: np.ndarray, terms: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Distance of x to the sum of some of its terms, by which of them are kept.
+
+    From |x|^2, their products with x and with each other, so that no sum is ever made.
+
+    Parameters
+    ----------
+    x : ndarray of shape (rows, dim)
+    terms : ndarray of shape (rows, slots, dim)
+        Atoms times their codes.
+    """
+    square = np.square(x).sum(axis=1)
+    with_x = (terms @ x[:, :, None])[:, :, 0]
+    together = terms @ terms.transpose(0, 2, 1)
+
+    def distance(kept: np.ndarray) -> np.ndarray:
+        chosen = kept.astype(np.float64)
+        pairs = (together @ chosen[:, :, None])[:, :, 0]
+        return np.sqrt(np.maximum(square + (chosen * (pairs - 2 * with_x)).sum(axis=1), 0))
+
+    return distance
+
+
 def faithfulness_scores(
     rows: Rows, codes: csr_matrix, dictionary: np.ndarray, n_steps: int
 ) -> dict[str, float]:
@@ -87,17 +125,12 @@ def faithfulness_scores(
     """
     sums = {"insertion": np.zeros(n_steps), "deletion": np.zeros(n_steps)}
     counted = 0
-    for start, x in rows.blocks(_BLOCK):
-        x = x.astype(np.float64)
-        values, chosen = _slots(codes[start : start + len(x)])
+    for x, values, chosen in _blocks(rows, codes):
         atoms = dictionary[chosen].astype(np.float64)
         used = values != 0
         scores = attributions(x, values, atoms)
+        distance = _distances(x, values[:, :, None] * atoms)
         nothing = np.linalg.norm(x, axis=1)
-
-        def distance(kept, x=x, values=values, atoms=atoms):
-            return np.linalg.norm(x - np.einsum("rs,rsd->rd", values * kept, atoms), axis=1)
-
         gained = distance(used) - nothing
         usable = np.abs(gained) > 1e-12
         counted += int(usable.sum())

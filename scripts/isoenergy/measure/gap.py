@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoenergy.measure.retrieval import unit_rows
-from isoenergy.measure.transport import Transport, transport
+from isoenergy.measure.transport import Transport, transport_vectors
 
 _ROUNDING = 1e-12
 
@@ -30,8 +30,8 @@ def wasserstein(image: np.ndarray, text: np.ndarray) -> Transport:
     Transport
         Its ``cost`` is W, in [0, 2].
     """
-    cost = 1 - unit_rows(image.astype(np.float64)) @ unit_rows(text.astype(np.float64)).T
-    return transport(np.ones(len(image)), np.ones(len(text)), cost)
+    x, y = (unit_rows(side.astype(np.float64)) for side in (image, text))
+    return transport_vectors(np.ones(len(x)), x, np.ones(len(y)), y)
 
 
 def relative_modality_gap(image: np.ndarray, text: np.ndarray) -> float:

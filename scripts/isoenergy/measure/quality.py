@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from isoenergy.measure.blockwise import atom_cosines
 from isoenergy.measure.faithfulness import faithfulness_scores
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
-from isoenergy.measure.structure import code_gram, code_structure, coherence, dictionary_ranks
+from isoenergy.measure.structure import code_structure, coherence, dictionary_ranks
+from isoenergy.seeds import generator
 
 QUALITY_METRICS = (
     "c_insertion",
@@ -28,7 +30,12 @@ QUALITY_METRICS = (
 
 
 def measure_quality(
-    store: str | Path, weights: str | Path, codes: str | Path, folder: str | Path, insertion: int
+    store: str | Path,
+    weights: str | Path,
+    codes: str | Path,
+    folder: str | Path,
+    insertion: int,
+    seed: int,
 ) -> None:
     """Measure one SAE on one store and write a metric file for each of ``QUALITY_METRICS``.
 
@@ -40,6 +47,8 @@ def measure_quality(
         Where ``{metric}.json`` go.
     insertion : int
         Steps of C-insertion and C-deletion.
+    seed : int
+        For the effective rank of the codes, which is estimated where the dictionary is large.
 
     C-insertion and C-deletion are means over both modalities, and NaN where one of them has no
     codes; ranks are NaN where they are of nothing.
@@ -53,7 +62,7 @@ def measure_quality(
     for metrics in (
         _faithfulness_metrics(measured, insertion),
         _dictionary_metrics(measured),
-        _code_metrics(measured),
+        _code_metrics(measured, seed),
     ):
         for metric in metrics:
             write_metric(folder, metric)
@@ -77,17 +86,21 @@ def _dictionary_metrics(measured: Measured) -> Iterator[Metric]:
         kind, _, weighted = name.partition("_")
         suffix = f"_{weighted}" if weighted else ""
         yield Metric(f"dictionary_{kind}_rank{suffix}", {"code": value}, n)
-    yield Metric("coherence", {"code": coherence(measured.dictionary)}, n)
+    yield Metric("coherence", {"code": coherence(atom_cosines(measured.dictionary))}, n)
 
 
-def _code_metrics(measured: Measured) -> Iterator[Metric]:
+def _code_metrics(measured: Measured, seed: int) -> Iterator[Metric]:
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    gram = code_gram(measured.codes.image, measured.codes.text)
-    found = code_structure(gram, measured.dictionary)
-    for name, key in (
-        ("codes_stable_rank", "stable_rank"),
-        ("codes_effective_rank", "effective_rank"),
-        ("connectivity", "connectivity"),
-        ("negative_interference", "interference"),
-    ):
-        yield Metric(name, {"code": found[key]}, n)
+    rng = generator(seed, "structure")
+    found = code_structure(measured.codes.image, measured.codes.text, measured.dictionary, rng)
+    yield Metric("codes_stable_rank", {"code": found.stable_rank}, n)
+    told = {}
+    if found.effective_rank_error > 0:
+        told = {
+            "seed": seed,
+            "sd": found.effective_rank_error,
+            "note": "stochastic Lanczos quadrature; sd is its standard error",
+        }
+    yield Metric("codes_effective_rank", {"code": found.effective_rank}, n, **told)
+    yield Metric("connectivity", {"code": found.connectivity}, n)
+    yield Metric("negative_interference", {"code": found.interference}, n)

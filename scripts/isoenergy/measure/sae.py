@@ -13,8 +13,8 @@ from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
+from isoenergy.measure.blockwise import atom_cosines, cross_covariance
 from isoenergy.measure.bridge import (
-    cross_covariance,
     distributional_agreement,
     functional_alignment,
     transport_atoms,
@@ -217,15 +217,11 @@ def _probing_metrics(
     yield Metric("p_acc", values, drawn, seed=seed)
 
 
-def _cosines(measured: Measured) -> np.ndarray:
-    return (measured.dictionary @ measured.dictionary.T).astype(np.float64)
-
-
 def _transport(measured: Measured) -> Transport | None:
     """The transport of atoms; None where a modality has no live atom."""
     if not measured.energies.transportable:
         return None
-    return transport_atoms(measured.energies, _cosines(measured))
+    return transport_atoms(measured.energies, measured.dictionary)
 
 
 def _bridge_metrics(
@@ -233,7 +229,7 @@ def _bridge_metrics(
 ) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    cosines = _cosines(measured)
+    cosines = atom_cosines(measured.dictionary)
     covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)

@@ -12,7 +12,7 @@ from isoenergy.errors import InputError
 from isoenergy.files import read_parquet
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import read_dictionary
-from isoenergy.measure.transport import transport
+from isoenergy.measure.transport import transport_vectors
 from isoenergy.seeds import generator
 
 STABILITY_METRICS = ("stability", "stability_null")
@@ -41,8 +41,7 @@ def dictionary_distance(
     """
     if not (energy_a.any() and energy_b.any()):
         return float("nan")
-    cost = 1 - a.astype(np.float64) @ b.T.astype(np.float64)
-    return transport(energy_a, energy_b, cost).cost
+    return transport_vectors(energy_a, a, energy_b, b).cost
 
 
 def measure_stability(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.sparse import csr_matrix, diags
+from dataclasses import dataclass
 
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, code_gram, unit_codes
+from isoenergy.measure.spectrum import UpperTriangle, estimate_spectrum
+
+# Up to so many atoms all eigenvalues are found: 0.5 GB a matrix, a minute or two on one core.
+LARGEST_DENSE = 8192
 # A singular or eigenvalue below this share of the largest counts as 0.
 _ROUNDING = 1e-12
 
@@ -52,74 +59,114 @@ def dictionary_ranks(dictionary: np.ndarray, energy: np.ndarray) -> dict[str, fl
     }
 
 
-def coherence(dictionary: np.ndarray, block: int = 2048) -> float:
+def coherence(cosines: BlockMatrix) -> float:
     """Largest signed cosine of two different atoms, in [-1, 1]; NaN for a single atom.
 
     Parameters
     ----------
-    dictionary : ndarray of shape (K, dim)
-        Unit-norm rows.
-    block : int
-        Atoms compared with all others at a time; bounds the memory to block x K.
+    cosines : BlockMatrix, K x K
+        D D^T.
     """
     largest = -np.inf
-    for start in range(0, len(dictionary), block):
-        cosines = dictionary[start : start + block] @ dictionary.T
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -np.inf
-        largest = max(largest, float(cosines.max()))
+    for rows, entries in cosines.blocks():
+        others = entries.copy()
+        others[np.arange(len(others)), np.arange(rows.start, rows.stop)] = -np.inf
+        largest = max(largest, float(others.max()))
     return largest if np.isfinite(largest) else float("nan")
 
 
-def code_gram(image: csr_matrix, text: csr_matrix) -> csr_matrix:
-    """G: mean over the 2n codes of z z^T, each code scaled to unit length first.
+@dataclass(frozen=True)
+class CodeStructure:
+    """How codes use atoms together; G is the mean of z z^T over unit-length codes.
+
+    Attributes
+    ----------
+    stable_rank : float
+        |G|_F^2 / lambda_max^2.
+    effective_rank : float
+        Exp of the entropy of its eigenvalues.
+    effective_rank_error : float
+        Standard error of that; 0 where all eigenvalues were found.
+    connectivity : float
+        1 - non-zeros of G / K^2, in [0, 1).
+    interference : float
+        Spectral norm of relu(-G * D D^T), in [0, 1].
+    """
+
+    stable_rank: float
+    effective_rank: float
+    effective_rank_error: float
+    connectivity: float
+    interference: float
+
+
+def code_structure(
+    image: csr_matrix,
+    text: csr_matrix,
+    dictionary: np.ndarray,
+    rng: np.random.Generator,
+    largest_dense: int = LARGEST_DENSE,
+) -> CodeStructure:
+    """Measure how codes use atoms together.
 
     Parameters
     ----------
     image, text : csr_matrix of shape (n, K)
-        A code without any non-zero is left out of the sum, not of the mean.
-
-    Returns
-    -------
-    csr_matrix of shape (K, K), float64
-        Symmetric, positive semi-definite; its trace is the share of codes that are not zero.
-    """
-    total = csr_matrix((image.shape[1], image.shape[1]), dtype=np.float64)
-    for codes in (image, text):
-        wide = codes.astype(np.float64)
-        norms = np.sqrt(np.asarray(wide.multiply(wide).sum(axis=1)).ravel())
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-        unit = diags(scale) @ wide
-        total = total + unit.T @ unit
-    return csr_matrix(total / (image.shape[0] + text.shape[0]))
-
-
-def code_structure(gram: csr_matrix, dictionary: np.ndarray) -> dict[str, float]:
-    """How codes use atoms together.
-
-    Parameters
-    ----------
-    gram : csr_matrix of shape (K, K)
-        See :func:`code_gram`. It is made dense (K x K), codes never are.
+        A code without any non-zero is left out of the sum in G, not of the mean.
     dictionary : ndarray of shape (K, dim)
+    rng : numpy.random.Generator
+        For the estimate of the effective rank where K is large.
+    largest_dense : int
+        Above so many atoms G is made in blocks, no spectrum is decomposed, and the effective rank
+        is estimated (:mod:`isoenergy.measure.spectrum`). Memory is then 2 K^2 bytes.
 
     Returns
     -------
-    dict of str to float
-        ``stable_rank``: |G|_F^2 / lambda_max^2. ``effective_rank``: exp of the entropy of its
-        eigenvalues. ``connectivity``: 1 - non-zeros of G / K^2, in [0, 1]. ``interference``:
-        spectral norm of relu(-G * D D^T), in [0, 1]. Without any code the ranks are NaN, the
-        connectivity is 1 and the interference 0.
+    CodeStructure
+        Without any code the ranks are NaN, the connectivity is 1 and the interference 0.
     """
-    n_atoms = gram.shape[0]
-    dense = gram.toarray()
+    codes = unit_codes(vstack([image, text], format="csr"))
+    gram, cosines = code_gram(codes), atom_cosines(dictionary)
+    measure = _decomposed if gram.size <= largest_dense else _estimated
+    return measure(codes, gram, cosines, rng)
+
+
+def _decomposed(
+    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, _rng: np.random.Generator
+) -> CodeStructure:
+    dense = gram.dense()
     eigenvalues = np.clip(np.linalg.eigvalsh(dense), 0.0, None)
-    cosines = dictionary.astype(np.float64) @ dictionary.T.astype(np.float64)
-    negative = np.clip(-dense * cosines, 0.0, None)
-    return {
-        "stable_rank": stable_rank(eigenvalues),
-        "effective_rank": effective_rank(eigenvalues),
-        "connectivity": 1 - np.count_nonzero(dense) / n_atoms**2,
+    negative = np.clip(-dense * cosines.dense(), 0.0, None)
+    return CodeStructure(
+        stable_rank=stable_rank(eigenvalues),
+        effective_rank=effective_rank(eigenvalues),
+        effective_rank_error=0.0,
+        connectivity=1 - int(np.count_nonzero(dense)) / gram.size**2,
         # Symmetric, so that its spectral norm is its largest absolute eigenvalue.
-        "interference": float(np.abs(np.linalg.eigvalsh(negative)).max()),
-    }
+        interference=float(np.abs(np.linalg.eigvalsh(negative)).max()),
+    )
+
+
+def _estimated(
+    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, rng: np.random.Generator
+) -> CodeStructure:
+    trace = squares = 0.0
+    nonzeros = 0
+    negative = UpperTriangle(gram.size)
+    for (rows, together), (_, cosine) in zip(gram.blocks(), cosines.blocks(), strict=True):
+        squares += float(np.square(together).sum())
+        trace += float(np.trace(together[:, rows]))
+        nonzeros += int(np.count_nonzero(together))
+        right = slice(rows.start, None)
+        negative.add(rows, np.clip(-together[:, right] * cosine[:, right], 0.0, None))
+    spectrum = estimate_spectrum(
+        lambda v: codes.T @ (codes @ v) / codes.shape[0], gram.size, trace, squares, rng
+    )
+    rank = float(np.exp(spectrum.entropy))
+    return CodeStructure(
+        stable_rank=squares / spectrum.largest**2,
+        effective_rank=rank,
+        effective_rank_error=rank * spectrum.error,
+        connectivity=1 - nonzeros / gram.size**2,
+        interference=negative.norm(),
+    )

@@ -92,34 +92,32 @@ _SHARED = (
 )
 
 TABLES.register("table_01")(Table("saes", (Column("mse", "MSE", "lower", 4), *_SHARED)))
-TABLES.register("table_03")(
-    Table(
-        "saes",
-        (
-            Column("mse", "MSE", "lower", 4),
-            Column("r2", "R²", "higher", 4),
-            Column("l0", "ℓ0", None, 2),
-            Column("l1", "ℓ1", None, 2),
-            Column("c_insertion", "C-insertion", "higher"),
-            Column("c_deletion", "C-deletion", "lower"),
-            Column("stability", "stability", "lower"),
-            Column("stability_null", "stability, energies permuted"),
-            Column("dictionary_stable_rank", "stable rank of D", None, 1),
-            Column("dictionary_effective_rank", "effective rank of D", None, 1),
-            Column("dictionary_stable_rank_weighted", "stable rank of D, weighted", None, 2),
-            Column("dictionary_effective_rank_weighted", "effective rank of D, weighted", None, 1),
-            Column("coherence", "coherence", "lower"),
-            Column("codes_stable_rank", "stable rank of Z", None, 2),
-            Column("codes_effective_rank", "effective rank of Z", None, 1),
-            Column("connectivity", "connectivity"),
-            Column("negative_interference", "negative interference", "lower", 4),
-            Column("rho", "ρ", "higher", 2),
-            Column("delta_r_at_1", "δ_r", "lower"),
-            Column("fda", "FDA", "higher", 2),
-            Column("p_acc", "p_acc", "higher"),
-        ),
-        upright=True,
-    )
+_EVERY_METRIC = Table(
+    "saes",
+    (
+        Column("mse", "MSE", "lower", 4),
+        Column("r2", "R²", "higher", 4),
+        Column("l0", "ℓ0", None, 2),
+        Column("l1", "ℓ1", None, 2),
+        Column("c_insertion", "C-insertion", "higher"),
+        Column("c_deletion", "C-deletion", "lower"),
+        Column("stability", "stability", "lower"),
+        Column("stability_null", "stability, energies permuted"),
+        Column("dictionary_stable_rank", "stable rank of D", None, 1),
+        Column("dictionary_effective_rank", "effective rank of D", None, 1),
+        Column("dictionary_stable_rank_weighted", "stable rank of D, weighted", None, 2),
+        Column("dictionary_effective_rank_weighted", "effective rank of D, weighted", None, 1),
+        Column("coherence", "coherence", "lower"),
+        Column("codes_stable_rank", "stable rank of Z", None, 2),
+        Column("codes_effective_rank", "effective rank of Z", None, 1),
+        Column("connectivity", "connectivity"),
+        Column("negative_interference", "negative interference", "lower", 4),
+        Column("rho", "ρ", "higher", 2),
+        Column("delta_r_at_1", "δ_r", "lower"),
+        Column("fda", "FDA", "higher", 2),
+        Column("p_acc", "p_acc", "higher"),
+    ),
+    upright=True,
 )
 TABLES.register("table_05")(
     Table(
@@ -136,6 +134,8 @@ TABLES.register("table_05")(
         },
     )
 )
+TABLES.register("table_03")(_EVERY_METRIC)
+TABLES.register("table_04")(_EVERY_METRIC)
 TABLES.register("table_06")(
     Table(
         "embeddings",

@@ -1,0 +1,161 @@
+"""Matrices over pairs of atoms, made in blocks of rows and never held whole.
+
+With K = 32,768 atoms one matrix of K x K takes 4.3 GB in float32, and its making may take as much
+again. What is measured on such matrices (percentiles, sums, norms) needs their entries once or
+twice only, so that making them again is cheaper than keeping them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from isoenergy.progress import Progress
+
+# Entries of a block.
+_BLOCK = 2**23
+
+
+class BlockMatrix:
+    """A square matrix whose rows are made on demand.
+
+    Parameters
+    ----------
+    size : int
+        K.
+    make : callable
+        Gives the rows of a slice as an ndarray of shape (rows, K). The same slice must give the
+        same entries each time.
+    block : int
+        Entries of a block at most, but for a single row.
+    name : str
+        What it is, for messages of progress.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        make: Callable[[slice], np.ndarray],
+        block: int = _BLOCK,
+        name: str = "matrix",
+    ):
+        self.size = size
+        self._make, self._name = make, name
+        self._step = max(block // size, 1)
+        self._percentiles: dict[float, float] = {}
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Consecutive blocks of rows as (which rows, their entries)."""
+        if self._step >= self.size:
+            yield slice(0, self.size), self._make(slice(0, self.size))
+            return
+        with Progress(f"a pass over {self._name}", self.size, "rows") as progress:
+            for start in range(0, self.size, self._step):
+                rows = slice(start, min(start + self._step, self.size))
+                yield rows, self._make(rows)
+                progress.step(rows.stop - rows.start)
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Single entries, the very ones that the blocks have: ndarray of the shape of ``rows``."""
+        found = np.empty(len(rows))
+        for span, entries in self.blocks():
+            inside = (rows >= span.start) & (rows < span.stop)
+            found[inside] = entries[rows[inside] - span.start, columns[inside]]
+        return found
+
+    def dense(self) -> np.ndarray:
+        """The whole matrix, for small K."""
+        return np.concatenate([entries for _, entries in self.blocks()])
+
+    def percentile(self, percent: float) -> float:
+        """Exact percentile of all K^2 signed entries as float32, as ``numpy.percentile`` has it.
+
+        Float32 numbers are ordered as their bits are, so two passes suffice: one counts the upper
+        half of the bits, one the lower half where the upper one is that of the wanted ranks.
+        """
+        if percent not in self._percentiles:
+            self._percentiles[percent] = self._find_percentile(percent)
+        return self._percentiles[percent]
+
+    def _find_percentile(self, percent: float) -> float:
+        place = percent / 100 * (self.size**2 - 1)
+        ranks = int(place), min(int(place) + 1, self.size**2 - 1)
+        upper = np.zeros(2**16, dtype=np.int64)
+        for _, entries in self.blocks():
+            upper += np.bincount(_keys(entries) >> 16, minlength=2**16)
+        ends = np.cumsum(upper)
+        wanted = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
+        lower = {prefix: np.zeros(2**16, dtype=np.int64) for prefix in wanted}
+        for _, entries in self.blocks():
+            keys = _keys(entries)
+            for prefix, counts in lower.items():
+                found = keys[keys >> 16 == prefix] & 0xFFFF
+                counts += np.bincount(found, minlength=2**16)
+        low, high = (
+            _value(prefix << 16 | _ranked(lower[prefix], rank - ends[prefix] + upper[prefix]))
+            for prefix, rank in zip(wanted, ranks, strict=True)
+        )
+        return low + (high - low) * (place - ranks[0])
+
+
+def _keys(entries: np.ndarray) -> np.ndarray:
+    """Unsigned integers in the order of the entries as float32."""
+    bits = np.ascontiguousarray(entries, dtype=np.float32).view(np.uint32).ravel()
+    # Negative numbers count down from the middle, positive ones up.
+    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+
+
+def _value(key: int) -> float:
+    bits = np.uint32(key & 0x7FFFFFFF if key >> 31 else ~key & 0xFFFFFFFF)
+    return float(bits.view(np.float32))
+
+
+def _ranked(counts: np.ndarray, rank: int) -> int:
+    return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
+
+
+def atom_cosines(dictionary: np.ndarray) -> BlockMatrix:
+    """D D^T of unit-norm atoms, in the dictionary's precision."""
+    return BlockMatrix(len(dictionary), lambda rows: dictionary[rows] @ dictionary.T, name="D D^T")
+
+
+def cross_covariance(image: csr_matrix, text: csr_matrix) -> BlockMatrix:
+    """Sigma = mean over pairs of z_I z_T^T, uncentred, float32 (paper Eq. 6).
+
+    Parameters
+    ----------
+    image, text : csr_matrix of shape (n, K)
+    """
+    n, size = image.shape
+    # Summed in float64: an entry may add up hundreds of thousands of products.
+    left, right = image.astype(np.float64).T.tocsr(), text.astype(np.float64)
+
+    def make(rows: slice) -> np.ndarray:
+        return (left[rows] @ right / n).toarray().astype(np.float32)
+
+    return BlockMatrix(size, make, name="Sigma")
+
+
+def unit_codes(codes: csr_matrix) -> csr_matrix:
+    """Codes scaled to unit length, float64; a code without any non-zero stays as it is."""
+    wide = codes.astype(np.float64)
+    squares = csr_matrix((np.square(wide.data), wide.indices, wide.indptr), shape=wide.shape)
+    norms = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    wide.data *= np.repeat(scale, np.diff(wide.indptr))
+    return wide
+
+
+def code_gram(codes: csr_matrix) -> BlockMatrix:
+    """G: mean over codes of z z^T, float64; symmetric and positive semi-definite.
+
+    Parameters
+    ----------
+    codes : csr_matrix of shape (n, K)
+        See :func:`unit_codes`; then the trace of G is the share of codes that are not zero.
+    """
+    n, size = codes.shape
+    left = codes.T.tocsr()
+    return BlockMatrix(size, lambda rows: (left[rows] @ codes / n).toarray(), name="G")

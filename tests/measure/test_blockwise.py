@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from isoenergy.measure.blockwise import (
+    BlockMatrix,
+    atom_cosines,
+    code_gram,
+    cross_covariance,
+    unit_codes,
+)
+
+
+def in_blocks(matrix, block=2**20):
+    return BlockMatrix(len(matrix), lambda rows: matrix[rows], block)
+
+
+@pytest.mark.parametrize("block", [1, 20, 49, 1000])
+def test_blocks_cover_every_row_once(block):
+    matrix = np.arange(49.0).reshape(7, 7)
+    found = list(in_blocks(matrix, block).blocks())
+    assert [rows.start for rows, _ in found] == [0, *(rows.stop for rows, _ in found[:-1])]
+    assert max(entries.size for _, entries in found) <= max(block, 7)
+    assert (in_blocks(matrix, block).dense() == matrix).all()
+
+
+def test_entries_are_picked_across_blocks():
+    matrix = np.arange(49.0).reshape(7, 7)
+    rows, columns = np.array([6, 0, 3, 3]), np.array([1, 0, 6, 2])
+    assert in_blocks(matrix, 14).at(rows, columns).tolist() == [43, 0, 27, 23]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    size=st.integers(1, 9),
+    percent=st.sampled_from([0.0, 10.0, 50.0, 90.0, 99.9, 100.0]),
+    kind=st.sampled_from(["normal", "ties", "zeros", "tiny", "negative"]),
+)
+def test_percentile_is_that_of_numpy(seed, size, percent, kind):
+    rng = np.random.default_rng(seed)
+    drawn = rng.standard_normal((size, size))
+    matrix = {
+        "normal": drawn,
+        "ties": np.rint(drawn),
+        "zeros": drawn * (rng.random((size, size)) < 0.1),
+        "tiny": drawn * 10.0 ** rng.integers(-40, 30, (size, size)),
+        "negative": -np.abs(drawn),
+    }[kind].astype(np.float32)
+    found = in_blocks(matrix, 2 * size).percentile(percent)
+    assert found == pytest.approx(np.percentile(matrix.astype(np.float64), percent), abs=1e-44)
+
+
+def test_percentile_of_many_entries():
+    matrix = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+    for percent in (90.0, 99.9):
+        expected = np.percentile(matrix.astype(np.float64), percent)
+        assert in_blocks(matrix, 5000).percentile(percent) == pytest.approx(expected, rel=1e-12)
+
+
+def test_worked_cross_covariance_is_not_centred(sparse):
+    found = cross_covariance(sparse([[1, 0, 2], [3, 0, 0]]), sparse([[0, 4, 1], [5, 0, 0]]))
+    assert found.dense().tolist() == [[7.5, 2.0, 0.5], [0, 0, 0], [0, 4.0, 1.0]]
+
+
+def test_cross_covariance_equals_the_dense_one(random_energies):
+    image, text, _ = random_energies(2)
+    expected = image.toarray().T.astype(float) @ text.toarray() / 40
+    assert np.allclose(cross_covariance(image, text).dense(), expected)
+
+
+def test_cosines_are_the_product_of_the_dictionary():
+    dictionary = np.random.default_rng(3).standard_normal((5, 3)).astype(np.float32)
+    assert (atom_cosines(dictionary).dense() == dictionary @ dictionary.T).all()
+
+
+def test_code_gram_by_hand():
+    codes = unit_codes(csr_matrix([[3.0, 4.0, 0.0], [0.0, 0.0, 5.0]]))
+    expected = np.array([[0.36, 0.48, 0], [0.48, 0.64, 0], [0, 0, 1.0]]) / 2
+    assert np.allclose(code_gram(codes).dense(), expected)
+
+
+def test_code_gram_equals_a_dense_oracle_and_leaves_zero_codes_out():
+    rng = np.random.default_rng(0)
+    dense = rng.random((60, 6)) * (rng.random((60, 6)) < 0.3)
+    norms = np.linalg.norm(dense, axis=1, keepdims=True)
+    unit = np.divide(dense, norms, out=np.zeros_like(dense), where=norms > 0)
+    found = code_gram(unit_codes(csr_matrix(dense))).dense()
+    assert np.allclose(found, unit.T @ unit / 60)
+    assert np.trace(found) == pytest.approx((norms > 0).mean())
+    assert (norms == 0).any()
