@@ -83,7 +83,15 @@ def test_the_factor_table_tells_where_every_group_s_energy_goes(ci_run):
 
 def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
     page = (ci_run.folder / "results/ci/report.html").read_text()
-    for name in ("table_01", "table_06", "table_factors", "figure_02", "figure_09", "figure_10", "figure_11"):
+    for name in (
+        "table_01",
+        "table_06",
+        "table_factors",
+        "figure_02",
+        "figure_09",
+        "figure_10",
+        "figure_11",
+    ):
         assert f'id="{name}"' in page
         assert f"snakemake {name}" in page
     assert page.count("data:image/png;base64,") == 4
