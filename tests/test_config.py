@@ -315,8 +315,8 @@ FAULTS = [
     ({"toy.toy-2.n_atoms": 5}, "and toy.toy-2.n_atoms 5; allowed is 1..K"),
     ({"toy.saes": ["SAE", "SAEA"]}, "key toy.saes names SAEA; allowed are SAE, SAE-A"),
     (
-        {"toy.toy-1.distance_truth": "whole"},
-        "key toy.toy-1.distance_truth is 'whole'; allowed are merged, split, live",
+        {"toy.toy-1.distance_reading": "whole"},
+        "key toy.toy-1.distance_reading is 'whole'; allowed are merged, split, live, merged, uni",
     ),
     (
         {"beta_sweep": None, "sae.beta": "auto"},

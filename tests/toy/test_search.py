@@ -61,7 +61,7 @@ def test_numbers_hold_mean_and_spread_under_every_reading(ranked):
     assert len(numbers.loc["a1m"]) == 1 + 2 + 2 + 1
 
 
-def test_the_nearest_pair_comes_first_among_those_that_are_allowed(ranked):
+def test_of_pairs_that_meet_claim_and_condition_the_nearest_comes_first(ranked):
     table = ranked[1]
     second = table[table["toy"] == "toy-2"]
     first = second.iloc[0]
@@ -71,10 +71,12 @@ def test_the_nearest_pair_comes_first_among_those_that_are_allowed(ranked):
     assert first["distance"] == pytest.approx((2 * 0.06**2 / 4) ** 0.5)
     assert first["claim"]
     # The pair that meets the numbers with too low an R2 stands behind every allowed one.
-    exact = second[second["design"] == "b"]
+    claimed = second[second["claim"]]
+    exact = claimed[claimed["design"] == "b"]
     assert exact["distance"].min() == pytest.approx(0, abs=1e-9)
     assert not exact["allowed"].any()
-    assert exact.index.min() > second[second["allowed"]].index.max()
+    assert exact.index.min() > claimed[claimed["allowed"]].index.max()
+    assert second[~second["claim"]].index.min() > claimed.index.max()
 
 
 def test_alignment_without_effect_fails_the_claim_of_experiment_2_and_meets_that_of_1(ranked):

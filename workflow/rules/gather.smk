@@ -151,8 +151,8 @@ def told_toy(toy):
     own = RUN.config["toy"][toy]
     return (
         f"{toy}: k {own['k']}, L {own['active']}, τ1 {own['tau_1']:g}, τ2 {own['tau_2']:g}, "
-        f"K {own['n_atoms']}, ℓ0 {own['l0']}, β {own['beta']:g}, W against the "
-        f"{own['distance_truth']} truth and mma against the {own['matching_truth']} one"
+        f"K {own['n_atoms']}, ℓ0 {own['l0']}, β {own['beta']:g}, W read "
+        f"as ({own['distance_reading']}), mma as ({own['matching_reading']})"
     )
 
 

@@ -49,7 +49,7 @@ rule run_toy:
         l0=lambda w: RUN.config["toy"][w.toy]["l0"],
         training=lambda w: toy_training(w.toy, w.sae),
         readings=lambda w: {
-            key: RUN.config["toy"][w.toy][f"{key}_truth"] for key in ("distance", "matching")
+            key: RUN.config["toy"][w.toy][f"{key}_reading"] for key in ("distance", "matching")
         },
         # Every kind of SAE starts from the same atoms and sees the same pairs in the same order.
         data_seed=lambda w: toy_seed(w.toy, w.n),

@@ -26,12 +26,13 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Readings:
-    """Which truth Table 5 is read against; the others are stored beside.
+    """How Table 5 reads its two numbers; all other readings are stored beside.
 
     Attributes
     ----------
-    distance, matching : {"merged", "split", "live"}
-        The truth of W(D, W), and that of mma(Z, C).
+    distance, matching : str
+        A key of what :func:`isoenergy.measure.toy.distances_to_truth` and
+        :func:`isoenergy.measure.toy.matching_accuracies` return.
     """
 
     distance: str
@@ -88,7 +89,7 @@ def run_toy(
         Non-zeros per code.
     training : Training
     readings : Readings
-        Which truths are the default protocols.
+        Which protocols are the default ones.
     data_seed : int
         Draws atoms and pairs, the same as :func:`isoenergy.toy.store.write_toy` does from it.
     seed : int
