@@ -1,3 +1,5 @@
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -88,8 +90,11 @@ def test_figure_14_stacks_all_energy_in_the_classes_of_the_atoms(tmp_path):
     for top, bottom, (_, panel) in zip(above, below, data.groupby("sae", sort=False), strict=True):
         live = panel[panel["group"] != "dead"]
         share = live["energy"] / live["energy"].sum()
-        assert len(top.patches) == probing.BINS * len(probing.CLASSES)
-        heights = np.reshape([bar.get_height() for bar in top.patches], (-1, probing.BINS))
+        layers = [layer.get_data() for layer in top.patches]
+        assert len(layers[0].values) == probing.BINS
+        for below_it, layer in itertools.pairwise(layers):
+            np.testing.assert_array_equal(layer.baseline, below_it.values)
+        heights = np.array([layer.values - layer.baseline for layer in layers])
         by_class = dict(zip(probing.CLASSES, heights.sum(axis=1), strict=True))
         for name in ("text", "image"):
             assert by_class[name] == pytest.approx(share[live["group"] == name].sum())
@@ -113,16 +118,16 @@ def test_figure_15_stacks_light_on_dark_images_up_texts_down(tmp_path):
     assert data["sae"].unique().tolist() == ["SAE-A"]
     for ax, which in zip(figure.axes, ("high", "low"), strict=True):
         some = data[data["which"] == which]
-        bars = ax.patches
-        for modality, sign, start in (("image", 1, 0), ("text", -1, 40)):
+        for modality, sign, layers in (("image", 1, ax.patches[:2]), ("text", -1, ax.patches[2:])):
             own = some[some["modality"] == modality]
             dark = own[own["active"]]["count"].to_numpy()
             light = own[~own["active"]]["count"].to_numpy()
-            ends = [bar.get_y() + bar.get_height() for bar in bars[start : start + 40]]
-            assert ends[:20] == (sign * dark).tolist()
-            assert ends[20:] == (sign * (dark + light)).tolist()
-            colours = {to_rgb(bar.get_facecolor()[:3]) for bar in bars[start : start + 20]}
-            assert max(map(sum, colours)) < sum(to_rgb(PALETTE[modality]))
+            below, above = (layer.get_data() for layer in layers)
+            np.testing.assert_array_equal(below.values, sign * dark)
+            np.testing.assert_array_equal(above.baseline, sign * dark)
+            np.testing.assert_array_equal(above.values, sign * (dark + light))
+            colours = [sum(to_rgb(layer.get_facecolor())) for layer in layers]
+            assert colours[0] < sum(to_rgb(PALETTE[modality])) < colours[1]
     told = " ".join(text.get_text() for text in shown(figure))
     assert "atom 7, E 0.15, μ 0.41\nactive in 56.2% of pairs" in told
     assert "atom 61, E 8.1e-05" in told

@@ -118,14 +118,7 @@ def _stack(ax: Axes, live: pd.DataFrame, share: pd.Series) -> float:
     for name, score in CLASSES.items():
         own = live["class"] == name
         counts, _ = np.histogram(live.loc[own, "accuracy"], bins=edges, weights=share[own])
-        ax.bar(
-            edges[:-1],
-            counts,
-            width=1 / BINS,
-            align="edge",
-            bottom=bottom,
-            color=MODALITY(score),
-            label=name,
-        )
-        bottom += counts
+        look = {"color": MODALITY(score), "label": name, "fill": True, "linewidth": 0}
+        ax.stairs(bottom + counts, edges, baseline=bottom, **look)
+        bottom = bottom + counts
     return float(bottom.max())

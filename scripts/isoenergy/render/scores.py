@@ -98,15 +98,11 @@ def _draw_atom(ax: Axes, some: pd.DataFrame) -> None:
         bottom = np.zeros(int(own["active"].sum()))
         for active in (True, False):
             bins = own[own["active"] == active]
-            ax.bar(
-                bins["left"],
-                sign * bins["count"],
-                width=bins["right"] - bins["left"],
-                align="edge",
-                bottom=sign * bottom,
-                color=_colour(modality, active),
-            )
-            bottom = bottom + bins["count"].to_numpy()
+            edges = np.append(bins["left"], bins["right"].iloc[-1])
+            top = bottom + bins["count"].to_numpy()
+            look = {"color": _colour(modality, active), "fill": True, "linewidth": 0}
+            ax.stairs(sign * top, edges, baseline=sign * bottom, **look)
+            bottom = top
         tallest = max(tallest, bottom.max())
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_ylim(-1.05 * tallest, 1.05 * tallest)
