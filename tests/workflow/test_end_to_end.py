@@ -104,7 +104,10 @@ def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
         assert f'id="{name}"' in page
         assert f"snakemake {name}" in page
     assert page.count("data:image/png;base64,") == len(figures)
-    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+    assert re.findall(r'src="(?!data:)', page) == []
+    links = re.findall(r'href="((?!data:|#)[^"]*)"', page)
+    assert all((ci_run.folder / "results/ci" / link).is_file() for link in links)
+    assert len(links) == 3 * len(tables) + 2 * len(figures)
     assert "<script" not in page
 
 
