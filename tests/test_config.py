@@ -241,6 +241,13 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
     assert found.startswith(f"my.yaml: key {key} is {tmp_path}/typo, which is not a folder")
 
 
+def test_values_of_the_command_line_come_as_text(changed, load):
+    run = load(changed("demo", {"preflight": "false", "seeds": "[1, 2]", "seed": "7"}))
+    assert (run.config["preflight"], run.config["seeds"], run.config["seed"]) == (False, [1, 2], 7)
+    with pytest.raises(InputError, match="key preflight is 'no way', boolean is allowed"):
+        load(changed("demo", {"preflight": "no way"}))
+
+
 FAULTS = [
     (
         {"measure.taus": 0.1},
@@ -248,7 +255,7 @@ FAULTS = [
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
-    ({"seed": "0"}, "key seed is '0', integer >= 0 is allowed (Seed of the whole run"),
+    ({"seed": "zero"}, "key seed is 'zero', integer >= 0 is allowed (Seed of the whole run"),
     ({"sae_training.epochs": 5.0}, "key sae_training.epochs is 5.0, integer >= 1 is allowed"),
     ({"sae_training.peak_rate": "5e-4"}, "key sae_training.peak_rate is '5e-4', number > 0"),
     ({"models": "SceneCLIP"}, "key models is 'SceneCLIP', array that is not empty without repeats"),

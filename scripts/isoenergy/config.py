@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
@@ -188,6 +190,7 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
         name: load_schema(root / f"workflow/schemas/{name}.schema.yaml")
         for name in ("config", *REGISTRIES)
     }
+    config = _typed(config, schemas["config"])
     check(config, schemas["config"], source)
     rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
     if config["store"] is not None:
@@ -199,6 +202,21 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     for problem in _problems(run):
         raise InputError(f"{source}: {problem}")
     return run
+
+
+def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with values from the command line, which come as text, read as YAML."""
+
+    def read(key: str, value: Any) -> Any:
+        kinds = schema["properties"].get(key, {}).get("type", "string")
+        if not isinstance(value, str) or "string" in kinds:
+            return value
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+
+    return {key: read(key, value) for key, value in config.items()}
 
 
 def _check_folders(config: Mapping[str, Any], source: str) -> None:

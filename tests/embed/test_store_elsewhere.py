@@ -125,3 +125,15 @@ def test_an_adopted_store_that_changes_later_is_refused(tmp_path, sentence):
     table = folder / "metadata/metadata_0000.parquet"
     write_parquet(table, pd.read_parquet(table).iloc[::-1])
     assert "the metadata rows were made from other row ids" in sentence(open_store, path)
+
+
+def test_a_second_folder_must_be_as_wide_as_the_first(tmp_path, sentence):
+    first, second = write_parts(tmp_path / "first"), tmp_path / "second"
+    for name in ("img", "text"):
+        write_npy(second / f"{name}_emb/{name}_emb_0000.npy", unit(dim=DIM - 1))
+    told = sentence(adopt_store, second, tmp_path / "store.json", "second", False, first)
+    assert f"rows of {DIM - 1}" in told
+    assert f"rows of {DIM}; both must be embeddings by one encoder" in told
+    assert not (tmp_path / "store.json").exists()
+    adopt_store(first, tmp_path / "store.json", "first", False, first)
+    assert (tmp_path / "store.json").exists()

@@ -8,9 +8,11 @@ from isoenergy.embed.store import write_store
 from isoenergy.encode.encode import encode_store
 from isoenergy.measure.energy import atom_energies
 from isoenergy.measure.metric import read_metric
+from isoenergy.measure.sae import SaeSettings, measure_sae
 from isoenergy.train.checkpoint import build_sae, save_sae
 
 DIM = 16
+EVERY_ROW = 10**6
 
 
 def unit(x):
@@ -125,3 +127,16 @@ def ordinary(save_store, save_dictionary, encoded):
     )
     weights = save_dictionary("ordinary-sae", dictionary, l0=5)
     return store, weights, encoded("ordinary-codes", weights, store)
+
+
+@pytest.fixture
+def measure(tmp_path, read_metrics):
+    def run(
+        store, weights, codes, tau=0.05, probe=EVERY_ROW, gap=EVERY_ROW, seed=0, name="metrics"
+    ):
+        folder = tmp_path / name
+        settings = SaeSettings(tau, probe, gap)
+        measure_sae(store, weights, codes, folder, folder / "atoms.parquet", settings, seed)
+        return read_metrics(folder), pd.read_parquet(folder / "atoms.parquet")
+
+    return run
