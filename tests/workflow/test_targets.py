@@ -43,8 +43,8 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
 @pytest.mark.parametrize(
     ("name", "target", "needs"),
     [
-        ("config", "table_factors", "known factors"),
-        ("store", "table_factors", "known factors"),
+        ("config", "table_factors", "known factors, which only rendered scenes have"),
+        ("store", "table_factors", "known factors, which only rendered scenes have"),
         ("store", "table_08", "a data set under datasets.edits"),
         ("store", "table_10", "a data set under datasets.transfer"),
         ("store", "table_11", "a data set under datasets.classes"),
