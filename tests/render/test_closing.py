@@ -11,7 +11,7 @@ from samples import drawing, shown
 from isoenergy.measure.intervened import FORMS
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.render.tables import TABLES, lay_out
-from isoenergy.render.tidy import gather_tidy
+from isoenergy.render.tidy import COLUMNS, add_mean_changes, gather_tidy
 from isoenergy.toy.sketch import SKETCHES
 
 
@@ -142,6 +142,23 @@ def test_tables_of_interventions_have_a_block_per_model_in_the_papers_order(tmp_
         for form in ("reconstruction", "centered", "masked", "random", "shifted")
     ]
     assert not any(cell.marked for row in grid.rows for cell in row)
+
+
+def test_mean_changes_are_taken_against_the_reconstruction_of_the_same_model(tmp_path):
+    sources = [
+        _source(tmp_path / model, variant, {"rmg": value}, 1, model)
+        for model, values in (("A", (0.5, 0.4, 0.9)), ("B", (0.2, 0.4, 0.0)))
+        for variant, value in zip(("reconstruction", "masked", "random"), values, strict=True)
+    ]
+    tidy = add_mean_changes(gather_tidy(sources, ["rmg"]))
+    assert tuple(tidy.columns) == COLUMNS
+    added = tidy[(tidy["model"] == "mean change") & (tidy["protocol"] == "code")]
+    # (0.4 - 0.5 + 0.4 - 0.2) / 2 and (0.9 - 0.5 + 0 - 0.2) / 2
+    assert list(added["variant"]) == ["masked", "random"]
+    assert list(added["value"]) == pytest.approx([0.05, 0.1])
+    assert added["sd"].isna().all()
+    one = gather_tidy(sources[:3], ["rmg"])
+    assert add_mean_changes(one).equals(one)
 
 
 def test_table_02_marks_the_query_that_stays_among_the_targets():

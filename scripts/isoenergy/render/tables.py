@@ -16,7 +16,7 @@ from isoenergy.measure.toy import PRINTED
 from isoenergy.registry import Registry
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.grid import Cell, Grid, format_number, write_latex, write_markdown
-from isoenergy.render.tidy import gather_tidy
+from isoenergy.render.tidy import add_mean_changes, gather_tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,8 @@ class Table:
     on : {"train", "transfer", "classes", "edits"}
         Of interventions and queries, the data set: a key of the config's ``datasets``; of several
         the first.
+    changes : bool
+        With rows for what each variant changes against the first, as a mean over models.
     names : mapping of str to str
         Names of variants for readers, where they differ; the tidy table keeps the short ones.
     printed : mapping of (metric, variant, dataset) to float
@@ -81,6 +83,7 @@ class Table:
     first_model: bool = False
     variants: tuple[str, ...] = ()
     on: Literal["train", "transfer", "classes", "edits"] = "train"
+    changes: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     printed: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
@@ -239,7 +242,14 @@ for _name, _on, _column in (
     ("table_11", "classes", Column("zero_shot_at_1", "zero-shot@1")),
 ):
     TABLES.register(_name)(
-        Table("interventions", (*_GAP, _column), variants=FORMS, on=_on, names=_METHODS)
+        Table(
+            "interventions",
+            (*_GAP, _column),
+            variants=FORMS,
+            on=_on,
+            changes=True,
+            names=_METHODS,
+        )
     )
 TABLES.register("table_12")(
     Table(
@@ -384,6 +394,7 @@ def render_table(
     table = TABLES[target]
     caption = fill_caption(template, words, sizes)
     tidy = gather_tidy(sources, table.metrics(), differences=table.readings)
+    tidy = add_mean_changes(tidy) if table.changes else tidy
     grid = lay_out(table, tidy)
     write_text(csv, tidy.to_csv(index=False, lineterminator="\n"))
     write_text(markdown, write_markdown(grid, caption))
