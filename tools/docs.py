@@ -16,6 +16,10 @@ NEEDS = {
     "comparison": "its SAEs under `comparisons`",
     "sweep": "`beta_sweep`",
     "toy": "the block `toy`",
+    "transfer": "`datasets.transfer`",
+    "classes": "`datasets.classes`",
+    "edits": "`datasets.edits`",
+    "nothing": "",
 }
 
 

@@ -28,6 +28,10 @@ NEEDS = {
     "comparison": "a list of SAEs of its name under comparisons",
     "sweep": "a beta_sweep",
     "toy": "a block toy that is not null",
+    "transfer": "a data set under datasets.transfer",
+    "classes": "a data set under datasets.classes",
+    "edits": "a data set under datasets.edits",
+    "nothing": "nothing",
 }
 
 
@@ -144,6 +148,8 @@ class Run:
             return self.config["beta_sweep"] is not None
         if needs == "toy":
             return self.config["toy"] is not None
+        if needs in ("transfer", "classes", "edits"):
+            return bool(self.config["datasets"][needs])
         return needs != "comparison" or target in self.comparisons()
 
     def toys(self) -> list[str]:

@@ -8,10 +8,13 @@ from matplotlib.text import Text
 
 from isoenergy.files import write_parquet
 from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
+from isoenergy.measure.composed import QUERIES
 from isoenergy.measure.geometry import COSINE_KINDS
+from isoenergy.measure.intervened import FORMS
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.ranks import moving_average
 from isoenergy.render.figures import FIGURES, gather_figure
+from isoenergy.toy.sketch import SKETCHES
 
 OF_SAES = {
     "saes": ("SAE", "SAE-A"),
@@ -19,6 +22,9 @@ OF_SAES = {
     "embeddings": ("",),
     "sweep": ("",),
     "toy": ("",),
+    "interventions": ("SAE-A",),
+    "composed": ("SAE-A",),
+    "sketch": ("",),
 }
 
 
@@ -182,6 +188,36 @@ def sweep_table(rng, bends=60):
     )
 
 
+def densities_table(rng, keys, columns, bins=50):
+    """Histograms of distances on [0, 1], empty beyond 0.6."""
+    edges = np.linspace(0, 1, bins + 1)
+    parts = []
+    for key in keys:
+        density = np.where(edges[:-1] < 0.6, rng.uniform(0.1, 9, bins), 0.0)
+        told = dict(zip(columns, key, strict=True))
+        parts.append(
+            pd.DataFrame(told | {"left": edges[:-1], "right": edges[1:], "density": density})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def neighbours_table(rng):
+    """Of images and texts after every intervention, and of every query: figures take either."""
+    forms = [(form, modality, "") for form in FORMS for modality in ("image", "text")]
+    queries = [("", "", query) for query in ("target", *QUERIES)]
+    return densities_table(rng, [*forms, *queries], ("form", "modality", "query"))
+
+
+def sketch_table(rng, n=12):
+    parts = [
+        {"form": form, "modality": modality, "cluster": np.repeat([0, 1], n // 2)}
+        | dict(zip("xyz", rng.uniform(-0.5, 0.5, (3, n)), strict=True))
+        for form in SKETCHES
+        for modality in ("image", "text")
+    ]
+    return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
+
+
 TABLES = {
     "atoms": atoms_table,
     "pca": pca_table,
@@ -192,12 +228,14 @@ TABLES = {
     "unimodal": unimodal_table,
     "ranks": ranks_table,
     "sweep": sweep_table,
+    "neighbours": neighbours_table,
+    "sketch": sketch_table,
 }
 
 
 def count_panels(figure, models):
     """Models drawn of so many; a toy experiment stands in for one and is not limited."""
-    return models if figure.OF == "toy" else min(models, figure.MODELS or models)
+    return models if figure.OF == "toy" else min(models, abs(figure.MODELS or models))
 
 
 def make_sources(folder, target, models=1, change=lambda table: table, saes=None):
@@ -216,8 +254,9 @@ def make_sources(folder, target, models=1, change=lambda table: table, saes=None
                 first = name == next(iter(figure.TABLES))
                 write_parquet(source[name], change(table) if first else table)
             for j, name in enumerate(figure.METRICS):
-                write_metric(place, Metric(name, {"code": 0.31 + 0.1 * i + 0.05 * j}, {"pairs": 9}))
-                source[name] = place / f"{name}.json"
+                source[name] = path = place / f"{name}.json"
+                value = {"code": 0.31 + 0.1 * i + 0.05 * j}
+                write_metric(path.parent, Metric(path.stem, value, {"pairs": 9}))
             sources.append(source)
     return sources
 

@@ -23,6 +23,8 @@ from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
 TARGETS = (
     "figure_02",
+    "figure_04",
+    "figure_06",
     "figure_07",
     "figure_08",
     "figure_09",
@@ -34,6 +36,9 @@ TARGETS = (
     "figure_15",
     "figure_16",
     "figure_17",
+    "figure_23",
+    "figure_24",
+    "figure_25",
 )
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {

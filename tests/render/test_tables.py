@@ -222,7 +222,11 @@ def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
 
 
 def test_every_table_reads_metrics_that_are_measured():
+    from isoenergy.measure.baselines import BASELINE_METRICS
+    from isoenergy.measure.composed import COMPOSED_METRICS
     from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+    from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
+    from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
     from isoenergy.measure.quality import QUALITY_METRICS
     from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
     from isoenergy.measure.selection import SELECTION_METRICS
@@ -239,6 +243,9 @@ def test_every_table_reads_metrics_that_are_measured():
         },
         "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
         "toy": set(TOY_METRICS),
+        "interventions": {*FORM_METRICS, *FORM_CLASS_METRICS},
+        "composed": set(COMPOSED_METRICS),
+        "baselines": set(BASELINE_METRICS),
     }
     for name in TABLES:
         assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name

@@ -40,11 +40,37 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
     assert set(targets) - empty <= set(planned)
 
 
-@pytest.mark.parametrize("name", ["config", "store"])
-def test_a_target_that_the_config_cannot_give_is_refused(workflow, root, tmp_path, name):
-    done = workflow.run("--dry-run", "table_factors", *_arguments(root, name, tmp_path))
+@pytest.mark.parametrize(
+    ("name", "target", "needs"),
+    [
+        ("config", "table_factors", "known factors, which only rendered scenes have"),
+        ("store", "table_factors", "known factors, which only rendered scenes have"),
+        ("store", "table_08", "a data set under datasets.edits"),
+        ("store", "table_10", "a data set under datasets.transfer"),
+        ("store", "table_11", "a data set under datasets.classes"),
+    ],
+)
+def test_a_target_that_the_config_cannot_give_is_refused(
+    workflow, root, tmp_path, name, target, needs
+):
+    done = workflow.run("--dry-run", target, *_arguments(root, name, tmp_path))
     assert done.returncode != 0
-    assert "target table_factors needs known factors" in done.stderr
+    assert f"target {target} needs {needs}; " in done.stderr
+
+
+def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):
+    done = workflow.run("--dry-run", "figure_06", "--configfile", str(root / "config/demo.yaml"))
+    told = done.stdout + done.stderr
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    assert (planned["train_encoder"], planned["train_sae"]) == ("1", "1")
+    assert (planned["encode_store"], planned["encode_edits"]) == ("1", "1")
+    assert planned["measure_composed"] == "1"
+
+
+def test_the_sketch_needs_no_data_under_any_config(workflow):
+    done = workflow.run("--dry-run", "figure_24")
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    assert planned.keys() == {"write_sketch", "render_figure", "figure_24", "total"}
 
 
 def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):

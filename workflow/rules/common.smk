@@ -59,6 +59,7 @@ BASELINE_FOLDER = f"{EMBEDDING_METRICS}/baselines"
 SWEEP_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/sweep/{{dataset}}"
 TOY = f"{RESULTS}/toy/{{toy}}"
 TOY_SAE = f"{TOY}/{{sae}}/seed{{n}}"
+SKETCH = f"{RESULTS}/toy/sketch.parquet"
 TOY_SEARCH = f"{RESULTS}/toy/search/{{setting}}/seed{{n}}"
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
 

@@ -2,7 +2,7 @@
 
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
-from isoenergy.measure.baselines import BASELINES
+from isoenergy.measure.baselines import AXES_SHARE, BASELINE_METRICS, BASELINES, MOST_AXES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY
@@ -52,6 +52,21 @@ def state_of(folder):
 
 def sae_folder(model, sae, n):
     return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
+
+
+def closing_folder(pattern, model, dataset, n):
+    """Where interventions or queries of a model's first aligned SAE are measured."""
+    return pattern.format(model=model, sae=RUN.aligned()[0], n=n, dataset=dataset)
+
+
+def baseline_folder():
+    return BASELINE_FOLDER.format(model=MODELS[0], dataset=RUN.train)
+
+
+def part_of_run(part):
+    """The data set of this part of the config; of several the first, None without one."""
+    named = RUN.config["datasets"][part]
+    return next(iter(named), None) if isinstance(named, list) else named
 
 
 def stability_folder(model, sae):
@@ -118,9 +133,11 @@ def search_folders(setting):
 
 
 def is_toy(target):
-    """Whether a target is made from toy pairs alone, so that no data, encoder or GPU is needed."""
+    """Whether a target is made from toy data alone, so that no data, encoder or GPU is needed."""
     if target in TABLES:
         return TABLES[target].of == "toy"
+    if target in FIGURES:
+        return FIGURES[target].OF == "sketch"
     return target == "toy_search" or target.startswith(f"{RESULTS}/toy/")
 
 
@@ -175,6 +192,11 @@ WORDS = {
     "informed": str(INFORMED),
     "max_gap": str(MAX_GAP),
     "decomposed": f"{LARGEST_DENSE:,}",
+    "last_model": MODELS[-1],
+    **{part: part_of_run(part) or "" for part in ("transfer", "classes", "edits")},
+    "means": {"train": RUN.train, "own": "the data set itself"}[RUN.config["measure"]["means"]],
+    "most_axes": str(MOST_AXES),
+    "axes_share": f"{AXES_SHARE:.2f}",
 }
 if RUN.config["toy"]:
     WORDS |= {"toy_pairs": f"{RUN.config['toy']['rows']:,}", "toy_d": str(RUN.config["toy"]["dim"])}
@@ -188,11 +210,33 @@ SIZES = {
 }
 if RUN.swept():
     SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
+# The same of what tables and figures of interventions and queries show first.
+OWN_SIZES = {
+    "own_pairs": ("recall_at_1", "pairs"),
+    "own_gap": ("difference_in_mean", "images"),
+    "own_wasserstein": ("wasserstein", "images"),
+    "own_ood": ("ood_score", "images"),
+    "triplets": ("recall", "triplets"),
+    "own_triplets": ("ood_score", "triplets"),
+}
 
 
 def sizes_of(target):
     """The sample sizes that a target's caption tells."""
-    return {name: SIZES[name] for name in fields(RUN.targets[target]["caption"]) if name in SIZES}
+    named = fields(RUN.targets[target]["caption"])
+    sizes = {name: SIZES[name] for name in named if name in SIZES}
+    for name in set(named) & set(OWN_SIZES):
+        metric, which = OWN_SIZES[name]
+        sizes[name] = (f"{first_folder(target)}/{metric}.json", which)
+    return sizes
+
+
+def first_folder(target):
+    """The first metric folder of what a table or figure of interventions or queries shows."""
+    if target in TABLES:
+        return table_sources(target)[0]["folders"][0]
+    folder = next(iter(figure_folders(FIGURES[target]).values()))
+    return f"{folder}/{QUERIES[0] if FIGURES[target].OF == 'composed' else FORMS[0]}"
 
 
 def saes_of(target):
@@ -214,8 +258,38 @@ def models_of(target):
     return MODELS[:1] if first else MODELS
 
 
+def closing_sources(target):
+    """What a table of interventions, queries or baselines is made of."""
+    table = TABLES[target]
+    pattern = COMPOSED_FOLDER if table.of == "composed" else INTERVENTION_FOLDER
+    dataset = part_of_run(table.on)
+    sources = []
+    for model in models_of(target):
+        for variant in table.variants:
+            if table.of == "baselines" and variant in BASELINES:
+                folders = [baseline_folder()]
+            else:
+                folders = [closing_folder(pattern, model, dataset, n) for n in SEEDS]
+            folders = [f"{folder}/{variant}" for folder in folders]
+            labels = {"model": model, "variant": variant, "dataset": dataset}
+            sources.append({**labels, "folders": folders})
+    return sources
+
+
+def closing_metrics(target, source):
+    """The metrics that one source of a table of interventions, queries or baselines has."""
+    if TABLES[target].of == "composed":
+        return COMPOSED_METRICS
+    if source["variant"] in BASELINES:
+        return BASELINE_METRICS if source["variant"] == "axes" else GAP_METRICS
+    is_classes = RUN.datasets[source["dataset"]]["kind"] == "classes"
+    return FORM_METRICS + (FORM_CLASS_METRICS if is_classes else ())
+
+
 def table_sources(target):
     """What a table is made of; see isoenergy.render.tidy.gather_tidy."""
+    if TABLES[target].of in ("interventions", "composed", "baselines"):
+        return closing_sources(target)
     if TABLES[target].of == "toy":
         return [
             {"model": "toy", "variant": sae, "dataset": toy, "folders": toy_folders(toy, sae)}
@@ -263,8 +337,10 @@ def table_sources(target):
     return saes
 
 
-def measured_in(source):
+def measured_in(target, source):
     """The metrics that one source of a table has."""
+    if TABLES[target].of in ("interventions", "composed", "baselines"):
+        return closing_metrics(target, source)
     if source["dataset"] in RUN.toys():
         return TOY_METRICS
     if source["variant"] == "embeddings":
@@ -283,36 +359,52 @@ def table_inputs(wildcards):
     wanted = TABLES[wildcards.target].metrics()
     paths = [path for path, _ in sizes_of(wildcards.target).values()]
     for source in table_sources(wildcards.target):
-        metrics = [name for name in wanted if name in measured_in(source)]
+        metrics = [name for name in wanted if name in measured_in(wildcards.target, source)]
         paths += [path for folder in source["folders"] for path in files(folder, metrics)]
     return list(dict.fromkeys(paths))
+
+
+def models_drawn(figure):
+    """The models of a figure: the first ones, or for a negative number the last ones."""
+    if figure.MODELS is not None and figure.MODELS < 0:
+        return MODELS[figure.MODELS :]
+    return MODELS[: figure.MODELS]
+
+
+def figure_folders(figure):
+    """Where each panel of a figure has its numbers, by model and SAE."""
+    models = models_drawn(figure)
+    if figure.OF == "sketch":
+        return {("synthetic points", None): str(Path(SKETCH).parent)}
+    if figure.OF == "sweep":
+        return {(m, RUN.config["beta_sweep"]["sae"]): sweep_folder(m) for m in models}
+    if figure.OF in ("embeddings", "toy"):
+        toys = RUN.toys() if figure.OF == "toy" else []
+        folders = {(toy, None): TOY.format(toy=toy) for toy in toys}
+        return folders | {(m, None): embeddings_folder(m) for m in models}
+    if figure.OF in ("interventions", "composed"):
+        pattern, part = {
+            "interventions": (INTERVENTION_FOLDER, "train"),
+            "composed": (COMPOSED_FOLDER, "edits"),
+        }[figure.OF]
+        where = {m: closing_folder(pattern, m, part_of_run(part), SEEDS[0]) for m in models}
+        return {(m, RUN.aligned()[0]): folder for m, folder in where.items()}
+    saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
+    return {(m, s): sae_folder(m, s, SEEDS[0]) for m in models for s in saes[: figure.SAES]}
 
 
 def figure_sources(target):
     """What a figure is made of: a list of panels, each its labels and its files."""
     figure = FIGURES[target]
-    if figure.OF == "sweep":
-        swept = RUN.config["beta_sweep"]["sae"]
-        panels = {(m, swept): sweep_folder(m) for m in MODELS[: figure.MODELS]}
-    elif figure.OF in ("embeddings", "toy"):
-        toys = RUN.toys() if figure.OF == "toy" else []
-        panels = {(toy, None): TOY.format(toy=toy) for toy in toys}
-        panels |= {(m, None): embeddings_folder(m) for m in MODELS[: figure.MODELS]}
-    else:
-        saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
-        panels = {
-            (m, s): sae_folder(m, s, SEEDS[0])
-            for m in MODELS[: figure.MODELS]
-            for s in saes[: figure.SAES]
-        }
+    elsewhere = {"sketch": SKETCH}
     return [
         {
             "model": model,
             **({"sae": sae} if sae else {}),
-            **{name: f"{folder}/{name}.parquet" for name in figure.TABLES},
+            **{n: elsewhere.get(n, f"{folder}/{n}.parquet") for n in figure.TABLES},
             **{name: f"{folder}/{name}.json" for name in figure.METRICS},
         }
-        for (model, sae), folder in panels.items()
+        for (model, sae), folder in figure_folders(figure).items()
     ]
 
 
@@ -358,6 +450,12 @@ def metric_files():
     for toy in RUN.toys():
         folders = [folder for sae in RUN.config["toy"]["saes"] for folder in toy_folders(toy, sae)]
         paths += [f"{folder}/{TOY_METRICS[0]}.json" for folder in folders]
+    closed = {"sae": RUN.aligned()[:1]}
+    paths += every(f"{INTERVENTION_FOLDER}/neighbours.parquet", **closed)
+    paths += [f"{baseline_folder()}/curve.parquet"]
+    if RUN.config["datasets"]["edits"]:
+        name = f"{COMPOSED_FOLDER}/neighbours.parquet"
+        paths += every(name, dataset=RUN.config["datasets"]["edits"], **closed)
     if RUN.available("table_factors"):
         paths += every(f"{SAE_METRICS_FOLDER}/factors.parquet", dataset=RUN.train)
     return paths

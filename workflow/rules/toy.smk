@@ -25,6 +25,21 @@ rule write_toy:
         "../../scripts/toy/write_toy.py"
 
 
+rule write_sketch:
+    output:
+        sketch=SKETCH,
+    log:
+        f"{LOGS}/toy/sketch.log",
+    conda:
+        "../../envs/toy.yaml"
+    params:
+        code("toy/write_sketch.py"),
+        rows=500,  # per cluster, as in the paper's figure
+        seed=seed_of("sketch"),
+    script:
+        "../../scripts/toy/write_sketch.py"
+
+
 rule run_toy:
     output:
         files(f"{TOY_SAE}/metrics", TOY_METRICS),

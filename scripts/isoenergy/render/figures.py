@@ -16,12 +16,17 @@ from isoenergy.render import (
     beta_energy,
     beta_error,
     bridges,
+    closing,
     cosines,
     energies,
     gap,
+    last_queries,
+    neighbours,
     probing,
+    queries,
     ranks,
     scores,
+    sketch,
     toy_cosines,
     transport,
     unimodal,
@@ -41,15 +46,18 @@ class FigureModule(Protocol):
     OF : str
         What it shows, which says where its sources lie: ``"embeddings"`` or ``"sweep"`` (a panel
         per model), ``"saes"`` (a panel per model and SAE), ``"aligned"`` (the same, of SAEs
-        trained with an alignment loss alone, where the run has any) or ``"toy"`` (a panel per toy
-        experiment, then one per model).
+        trained with an alignment loss alone, where the run has any), ``"toy"`` (a panel per toy
+        experiment, then one per model), ``"interventions"`` or ``"composed"`` (a panel per model,
+        of its first such SAE) or ``"sketch"`` (a panel that needs neither).
     MODELS, SAES : int or None
-        At most so many models and SAEs of the run, the first ones; None shows all.
+        At most so many models and SAEs of the run, the first ones, or the last ones where it is
+        negative; None shows all.
     TABLES : mapping of str to tuple of str
         Which entries of a source name tables, and the columns of each that are drawn; a source
         may have more.
     METRICS : tuple of str
-        Which entries of a source name metric files; their values become columns.
+        Which entries of a source name metric files, by their path below its folder; their values
+        become columns.
     """
 
     OF: str
@@ -71,6 +79,8 @@ class FigureModule(Protocol):
 
 FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
+FIGURES.register("figure_04")(closing)
+FIGURES.register("figure_06")(last_queries)
 FIGURES.register("figure_07")(beta_error)
 FIGURES.register("figure_08")(beta_energy)
 FIGURES.register("figure_09")(toy_cosines)
@@ -82,6 +92,9 @@ FIGURES.register("figure_14")(probing)
 FIGURES.register("figure_15")(scores)
 FIGURES.register("figure_16")(unimodal)
 FIGURES.register("figure_17")(ranks)
+FIGURES.register("figure_23")(queries)
+FIGURES.register("figure_24")(sketch)
+FIGURES.register("figure_25")(neighbours)
 
 
 def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoenergy.files import write_text
+from isoenergy.measure.baselines import BASELINES
 from isoenergy.measure.energy import GROUPS
 from isoenergy.measure.factors import KINDS, NONE
+from isoenergy.measure.intervened import FORMS, MASKED
 from isoenergy.measure.toy import PRINTED
 from isoenergy.registry import Registry
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.grid import Cell, Grid, format_number, write_latex, write_markdown
-from isoenergy.render.tidy import gather_tidy
+from isoenergy.render.tidy import add_mean_changes, gather_tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +50,8 @@ class Table:
 
     Attributes
     ----------
-    of : {"saes", "embeddings", "toy"}
-        What is measured.
+    of : {"saes", "embeddings", "toy", "interventions", "composed", "baselines"}
+        What is measured; see ``VARIANT_HEADINGS`` for what its variants are.
     columns : tuple of Column
     groups : tuple of str
         Groups of atoms, a row each; they fill ``{group}`` in the metrics' names.
@@ -60,16 +62,29 @@ class Table:
         difference from the default protocol.
     first_model : bool
         Of the run's first model alone.
+    variants : tuple of str
+        Interventions, queries or baselines shown, in order.
+    on : {"train", "transfer", "classes", "edits"}
+        Of interventions and queries, the data set: a key of the config's ``datasets``; of several
+        the first.
+    changes : bool
+        With rows for what each variant changes against the first, as a mean over models.
+    names : mapping of str to str
+        Names of variants for readers, where they differ; the tidy table keeps the short ones.
     printed : mapping of (metric, variant, dataset) to float
         The paper's own numbers, shown in further columns; they are not part of the tidy table.
     """
 
-    of: Literal["saes", "embeddings", "toy"]
+    of: Literal["saes", "embeddings", "toy", "interventions", "composed", "baselines"]
     columns: tuple[Column, ...]
     groups: tuple[str, ...] = ()
     upright: bool = False
     readings: bool = False
     first_model: bool = False
+    variants: tuple[str, ...] = ()
+    on: Literal["train", "transfer", "classes", "edits"] = "train"
+    changes: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     printed: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
     def metrics(self) -> list[str]:
@@ -82,6 +97,14 @@ class Table:
 
 
 TABLES: Registry[Table] = Registry("table")
+# Of what the variants of a table are; raw embeddings have one.
+VARIANT_HEADINGS = {
+    "saes": "SAE",
+    "toy": "SAE",
+    "interventions": "method",
+    "composed": "query",
+    "baselines": "method",
+}
 
 _SHARED = (
     Column("r2", "R²", "higher", 4),
@@ -181,7 +204,68 @@ TABLES.register("table_factors")(
     )
 )
 
-
+_METHODS = {
+    "centered": "centered (less own mean)",
+    MASKED: "masked (bimodal atoms alone)",
+    "random": "random (centered, plus one random vector)",
+    "shifted": "shifted (half the difference of means)",
+    "A": "A (less own mean)",
+    "B": "B (less direction of own mean)",
+    "C": "C (less direction of difference)",
+    "axes": "axes (Schrodi et al.)",
+}
+_GAP = (Column("difference_in_mean", "DiM"), Column("wasserstein", "W"))
+_OUTLIERS = (Column("ood_score", "OOD score", "lower"),)
+TABLES.register("table_02")(Table("composed", _OUTLIERS, variants=("Q", "Q_SAE"), on="edits"))
+TABLES.register("table_07")(
+    Table(
+        "composed", _OUTLIERS, variants=("Q", "Q_SAE", "Q_SAE_text", "Q_SAE_appendix"), on="edits"
+    )
+)
+TABLES.register("table_08")(
+    Table(
+        "composed",
+        (
+            Column("recall", "mean of @10, @50", "higher"),
+            Column("recall_at_10", "recall@10", "higher"),
+            Column("recall_at_50", "recall@50", "higher"),
+            Column("gallery_recall_at_10", "gallery recall@10", "higher"),
+            Column("gallery_recall_at_50", "gallery recall@50", "higher"),
+        ),
+        variants=("caption", "source", "Q", "Q_SAE"),
+        on="edits",
+    )
+)
+for _name, _on, _column in (
+    ("table_09", "train", Column("recall_at_1", "recall@1")),
+    ("table_10", "transfer", Column("recall_at_1", "recall@1")),
+    ("table_11", "classes", Column("zero_shot_at_1", "zero-shot@1")),
+):
+    TABLES.register(_name)(
+        Table(
+            "interventions",
+            (*_GAP, _column),
+            variants=FORMS,
+            on=_on,
+            changes=True,
+            names=_METHODS,
+        )
+    )
+TABLES.register("table_12")(
+    Table(
+        "baselines",
+        (
+            Column("difference_in_mean", "DiM"),
+            Column("separability", "separability"),
+            Column("rmg", "RMG"),
+            Column("ood_score", "OOD score"),
+            Column("axes_dropped", "axes dropped", None, 0),
+        ),
+        first_model=True,
+        variants=(*BASELINES, MASKED),
+        names=_METHODS,
+    )
+)
 TABLES.register("table_readings")(
     Table(
         "saes",
@@ -222,12 +306,12 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     with_model, with_sae = table.of != "toy", table.of != "embeddings"
     printed = [c for c in columns if any(metric == c.metric for metric, *_ in table.printed)]
     header = ["data set"] * with_dataset + ["model"] * with_model
-    header += ["SAE"] * with_sae + ["atoms"] * grouped
+    header += [VARIANT_HEADINGS.get(table.of, "")] * with_sae + ["atoms"] * grouped
     rows = []
     for dataset, model, variant in keys:
         for group in table.groups or ("",):
             cells = [Cell(dataset)] * with_dataset + [Cell(model)] * with_model
-            cells += [Cell(variant)] * with_sae + [Cell(group)] * grouped
+            cells += [Cell(table.names.get(variant, variant))] * with_sae + [Cell(group)] * grouped
             for column in columns:
                 metric = column.metric.format(group=group)
                 own = numbers.get((metric, variant, model, dataset))
@@ -310,6 +394,7 @@ def render_table(
     table = TABLES[target]
     caption = fill_caption(template, words, sizes)
     tidy = gather_tidy(sources, table.metrics(), differences=table.readings)
+    tidy = add_mean_changes(tidy) if table.changes else tidy
     grid = lay_out(table, tidy)
     write_text(csv, tidy.to_csv(index=False, lineterminator="\n"))
     write_text(markdown, write_markdown(grid, caption))

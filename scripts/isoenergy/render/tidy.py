@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("metric", "variant", "model", "dataset", "value", "sd", "seeds", "n", "protocol")
+# Stands in the place of a model where models are averaged.
+MEAN_CHANGE = "mean change"
 # The variant of numbers that are measured on raw embeddings.
 RAW = "embeddings"
 
@@ -83,6 +85,39 @@ def gather_tidy(
                 for protocol, summary in summaries.items()
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def add_mean_changes(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Add what every variant changes against the first one, as a mean over models.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        See :func:`gather_tidy`, of one data set; every model has the same variants.
+
+    Returns
+    -------
+    DataFrame
+        With rows whose model is ``MEAN_CHANGE``, unless there is one model alone; they have no
+        spread.
+    """
+    import pandas as pd
+
+    models = tidy["model"].nunique()
+    if models < 2:
+        return tidy
+    first, *others = tidy["variant"].unique()
+    keys = ["metric", "protocol", "dataset", "model"]
+    values = tidy.set_index(["variant", *keys])["value"]
+    changes = []
+    for variant in others:
+        with np.errstate(invalid="ignore"):  # infinite values do not differ by a number
+            change = values.loc[variant] - values.loc[first]
+        mean = change.groupby(level=keys[:-1], sort=False).mean().reset_index()
+        seeds = int(tidy["seeds"].min())
+        told = {"model": MEAN_CHANGE, "sd": math.nan, "seeds": seeds, "n": f"{models} models"}
+        changes.append(mean.assign(variant=variant, **told)[list(COLUMNS)])
+    return pd.concat([tidy, *changes], ignore_index=True)
 
 
 def _protocols(metric: Metric) -> list[str]:
