@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "comparison.html"
 # Significant digits on the page; the csv files hold all.
-_DIGITS = 4
+_DIGITS, _MOST_DECIMALS = 4, 6
 
 
 def write_comparison(
@@ -104,7 +104,7 @@ def write_comparison(
         claims=[_claim_part(c, examined[c["claim"]], examine(c, printed)) for c in registry],
         claim_counts={name: _count(every, name) for name in VERDICTS},
         verdicts=VERDICTS_ON_NUMBERS,
-        table_counts=_table_counts(compared, titles),
+        table_counts=_table_counts(compared),
         reasons=_reasons(compared),
         alone=without_counterpart(tidy, values),
         parts=_table_parts(compared, titles),
@@ -116,13 +116,25 @@ def write_comparison(
 
 
 def short(value: float, sd: float = math.nan) -> str:
-    """A number for readers, with its spread where it has one, e.g. ``0.1234 ± 0.001``."""
+    """A number for readers, e.g. ``0.1234``; with a spread both end at its second digit.
+
+    Examples
+    --------
+    >>> short(0.98977, 0.00057)
+    '0.98977 ± 0.00057'
+    >>> short(43.21, 5.17)
+    '43.2 ± 5.2'
+    """
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:.{_DIGITS}g}".replace("-", "−")
-    return text if math.isnan(sd) else f"{text} ± {sd:.2g}"
+    if math.isfinite(sd) and sd > 0:
+        decimals = min(max(1 - math.floor(math.log10(sd)), 0), _MOST_DECIMALS)
+        text = f"{value:.{decimals}f} ± {sd:.{decimals}f}"
+    else:
+        text = f"{value:.{_DIGITS}g}" + (f" ± {sd:g}" if math.isfinite(sd) else "")
+    return text.replace("-", "−")
 
 
 def rule_of(claim: Mapping[str, Any]) -> str:
@@ -142,8 +154,13 @@ def _claim_part(
 ) -> dict[str, Any]:
     judged = [found for found in printed if found.verdict != ABSENT]
     held = sum(found.verdict != FAILS for found in judged)
+    left, right = claim["variant"], claim["against_variant"]
+    if left == right:
+        left, right = claim["metric"], claim["against"]
     told = f"It holds for {held} of {len(judged)} of the paper's own numbers."
     return dict(claim) | {
+        "left": left,
+        "right": right,
         "rule": rule_of(claim),
         "printed": told if judged else "The paper prints no number for it.",
         "findings": [
@@ -167,10 +184,10 @@ def _count(found: Sequence[Finding], verdict: str) -> int:
     return sum(one.verdict == verdict for one in found)
 
 
-def _table_counts(compared: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, list[int]]:
+def _table_counts(compared: pd.DataFrame) -> dict[str, list[int]]:
     counts = Counter(zip(compared.table, compared.verdict, strict=True))
     rows = {
-        _heading(table, titles): [counts[table, verdict] for verdict in VERDICTS_ON_NUMBERS]
+        _label(table): [counts[table, verdict] for verdict in VERDICTS_ON_NUMBERS]
         for table in dict.fromkeys(compared.table)
     }
     total = Counter(compared.verdict)
@@ -181,11 +198,10 @@ def _reasons(compared: pd.DataFrame) -> dict[str, int]:
     return dict(Counter(compared[compared.verdict == APART].why).most_common())
 
 
-def _heading(table: str, titles: Mapping[str, str]) -> str:
-    if table in titles:
-        return heading_of(table, titles[table])
+def _label(table: str) -> str:
+    """``Table 1`` for ``table_01``, ``Summary`` for ``table_summary``."""
     number = table.removeprefix("table_")
-    return f"Table {int(number)}" if number.isdigit() else table
+    return f"Table {int(number)}" if number.isdigit() else number.capitalize()
 
 
 def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -194,16 +210,14 @@ def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict
     return [
         {
             "table": table,
-            "heading": _heading(table, titles),
+            "label": _label(table),
+            "heading": heading_of(table, titles[table]) if table in titles else _label(table),
             "rows": [
                 {
-                    "names": (row.metric, row.variant, row.model, row.dataset, row.source),
-                    "numbers": (
-                        short(row.paper, row.paper_sd),
-                        short(row.ours, row.sd),
-                        short(row.difference),
-                        short(row.tolerance),
-                    ),
+                    "names": (row.metric, row.variant, row.model),
+                    "numbers": (short(row.paper, row.paper_sd), short(row.ours, row.sd)),
+                    "apart": (short(row.difference), short(row.tolerance)),
+                    "places": (row.dataset, row.source),
                     "verdict": row.verdict,
                     "differs": row.verdict == DIFFERS,
                     "why": "; ".join(filter(None, (row.why, row.note))),
