@@ -2,6 +2,7 @@ import math
 
 import pandas as pd
 import pytest
+import yaml
 
 from isoenergy.config import load_run
 from isoenergy.errors import InputError
@@ -171,8 +172,6 @@ def test_all_numbers_of_the_paper_agree_with_themselves(paper_values):
 
 
 def test_settings_that_make_another_quantity_are_told(root):
-    import yaml
-
     paper = yaml.safe_load((root / "config/config.yaml").read_text())
     demo = yaml.safe_load((root / "config/demo.yaml").read_text())
     assert unlike(paper, paper) == {}
@@ -213,8 +212,6 @@ def test_tables_are_read_with_the_name_of_their_file(tmp_path):
 def test_every_number_of_the_paper_is_of_models_data_sets_and_saes_of_its_config(
     root, paper_values
 ):
-    import yaml
-
     run = load_run(yaml.safe_load((root / "config/config.yaml").read_text()), "config", root)
     models = {*run.config["models"], "toy", MEAN_OF_SIX}
     datasets = {*run.measured(), run.config["datasets"]["edits"], *run.toys()}
