@@ -11,7 +11,7 @@ from isoenergy.report.compare import (
     AGREES,
     APART,
     DIFFERS,
-    MEAN_OF_SIX,
+    MEAN_CHANGE,
     SETTINGS,
     compare,
     mean_changes,
@@ -101,6 +101,12 @@ def test_what_this_run_lacks_is_named(ours, why):
     assert math.isnan(row["ours"])
 
 
+def test_a_mean_change_needs_all_six_models():
+    paper = {"table": "table_09", "model": MEAN_CHANGE, "variant": "masked"}
+    assert _one({"table": "table_09"}, paper)["why"] == "not all six models are in this run"
+    assert _one({}, paper)["why"] == "this run has no table_09"
+
+
 def test_an_empty_run_lacks_every_model():
     assert _one()["why"] == "model CLIP is not in this run"
     assert without_counterpart(_tidy(), [PAPER]) == 0
@@ -141,13 +147,13 @@ def test_the_mean_change_is_that_of_every_model():
     # -0.6 and -0.2.
     assert row["value"] == pytest.approx(-0.4)
     assert row["sd"] == pytest.approx(0.02)
-    assert (row["model"], row["variant"], row["table"]) == (MEAN_OF_SIX, "masked", "table_09")
+    assert (row["model"], row["variant"], row["table"]) == (MEAN_CHANGE, "masked", "table_09")
     assert len(mean_changes(_tidy(*rows), ["A", "B", "C"])) == 0
 
 
 def test_all_numbers_of_the_paper_agree_with_themselves(paper_values):
     """The join finds every number, the mean changes among them, under the keys of the tables."""
-    cells = [row for row in paper_values if row["model"] != MEAN_OF_SIX]
+    cells = [row for row in paper_values if row["model"] != MEAN_CHANGE]
     values = {}
     for row in cells:
         key = tuple(row[name] for name in ("table", "metric", "variant", "model", "dataset"))
@@ -167,7 +173,7 @@ def test_all_numbers_of_the_paper_agree_with_themselves(paper_values):
     assert (printed.verdict == APART).tolist() == flagged
     # Rounding of twelve cells may pass the last digit of their mean by little.
     differing = printed[printed.verdict == DIFFERS]
-    assert set(differing.model) <= {MEAN_OF_SIX}
+    assert set(differing.model) <= {MEAN_CHANGE}
     assert differing.difference.abs().max() < 0.003 or differing.empty
 
 
@@ -202,6 +208,9 @@ def test_tables_are_read_with_the_name_of_their_file(tmp_path):
     (row,) = read_tables([path]).to_dict("records")
     assert (row["table"], row["model"], row["value"]) == ("table_01", "NA", math.inf)
     assert math.isnan(row["sd"])
+    # Over the models of this run, which need not be the paper's.
+    path.write_text(path.read_text() + "rho,SAE,mean change,D,1,,1,2 models,code\n")
+    assert list(read_tables([path]).model) == ["NA"]
     path.write_text("metric,value\nrho,1\n")
     with pytest.raises(InputError, match=r"table_01\.csv has other columns than metric, variant"):
         read_tables([path])
@@ -213,7 +222,7 @@ def test_every_number_of_the_paper_is_of_models_data_sets_and_saes_of_its_config
     root, paper_values
 ):
     run = load_run(yaml.safe_load((root / "config/config.yaml").read_text()), "config", root)
-    models = {*run.config["models"], "toy", MEAN_OF_SIX}
+    models = {*run.config["models"], "toy", MEAN_CHANGE}
     datasets = {*run.measured(), run.config["datasets"]["edits"], *run.toys()}
     assert {row["model"] for row in paper_values} == models
     assert {row["dataset"] for row in paper_values} == datasets

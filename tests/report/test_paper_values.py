@@ -74,7 +74,7 @@ def test_error_and_explained_variance_sum_to_one(paper_values, table):
 @pytest.mark.parametrize("table", ["table_09", "table_10", "table_11"])
 def test_mean_changes_are_those_of_the_cells(paper_values, table):
     printed = _printed(paper_values, table)
-    changes = {key: value for key, value in printed.items() if key[2] == "mean of six"}
+    changes = {key: value for key, value in printed.items() if key[2] == "mean change"}
     assert len(changes) == 12
     for (metric, variant, _, dataset), change in changes.items():
         cells = [
