@@ -370,7 +370,7 @@ def test_as_many_non_zeros_as_atoms_are_allowed(changed, load):
     assert load(changed("demo", {"sae.expansion": 8, "sae.l0": 768})).sae_sizes("SAE") == (8, 768)
 
 
-@pytest.mark.parametrize("name", ["models", "datasets", "saes", "targets"])
+@pytest.mark.parametrize("name", ["models", "datasets", "saes", "targets", "claims"])
 def test_a_repeated_row_of_a_registry_is_named(copied, root, load, name):
     path = copied / f"config/{name}.tsv"
     lines = path.read_text().splitlines(keepends=True)
@@ -378,6 +378,16 @@ def test_a_repeated_row_of_a_registry_is_named(copied, root, load, name):
     column, entry = lines[0].split("\t")[0], lines[2].split("\t")[0]
     assert sentence(load, read(root, "demo"), copied) == (
         f"{path}, line {len(lines) + 1}: {column} {entry} occurs twice"
+    )
+
+
+def test_a_repeated_number_of_the_paper_is_named_by_all_its_keys(copied, root, load):
+    path = copied / "config/paper_values.tsv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[1]]))
+    assert sentence(load, read(root, "demo"), copied) == (
+        f"{path}, line {len(lines) + 1}: table, metric, variant, model, dataset, source "
+        "table_01 mse SAE CLIP laion paper occurs twice"
     )
 
 
@@ -392,6 +402,12 @@ def test_a_repeated_row_of_a_registry_is_named(copied, root, load, name):
         ("saes", "masked_cosine", "masked", "key alignment is 'masked'; allowed are none, masked_"),
         ("saes", "\tmodel\t", "\tmodels\t", "key beta is 'models', number >= 0 or 'model' or"),
         ("targets", "\ttable\t", "\ttabel\t", "key kind is 'tabel'; allowed are table, figure"),
+        ("paper_values", "\tpaper\t", "\tpapers\t", "key source is 'papers'; allowed are paper, n"),
+        ("paper_values", "\t0.0005\t", "\t0\t", "key tolerance is 0.0, number > 0 is allowed"),
+        ("paper_values", "\tflag\t", "\tflags\t", "unknown key flags; allowed are table, metric"),
+        ("paper_values", "\tswapped\t", "\tswap\t", "key flag is 'swap'; allowed are swapped"),
+        ("claims", "\tabove\t", "\tover\t", "key relation is 'over'; allowed are above, below"),
+        ("claims", "\t10\tabove", "\t-10\tabove", "key factor is -10.0, number > 0 is allowed"),
     ],
 )
 def test_a_spoilt_registry_is_named_with_its_line(copied, root, load, name, before, after, told):

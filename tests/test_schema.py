@@ -5,6 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isoenergy.config import REGISTRIES
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, describe, load_schema, read_registry
 
@@ -237,7 +238,7 @@ def test_description_has_a_line_per_key_with_what_is_allowed():
     assert len(text.splitlines()) == 2 + 7 + 1
 
 
-@pytest.mark.parametrize("name", ["config", "datasets", "models", "saes", "targets", "toy_search"])
+@pytest.mark.parametrize("name", ["config", *REGISTRIES])
 def test_schemas_are_closed_and_say_what_every_key_is(root, name):
     def visit(schema):
         assert "additionalProperties" in schema

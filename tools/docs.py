@@ -55,7 +55,8 @@ def documents() -> dict[Path, str]:
     readme, config = ROOT / "README.md", ROOT / "config/README.md"
     filled = {readme: fill(readme.read_text(), "targets", target_table())}
     text = config.read_text()
-    for name in ("config", "models", "datasets", "saes", "targets", "toy_search"):
+    registries = ("models", "datasets", "saes", "targets", "toy_search", "paper_values", "claims")
+    for name in ("config", *registries):
         text = fill(text, name, describe(read_schema(name)))
     return {**filled, config: text}
 

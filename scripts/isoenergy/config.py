@@ -15,7 +15,7 @@ from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
 
-REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search")
+REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search", "paper_values", "claims")
 # The toy experiments of Table 5, keys of the block `toy`.
 EXPERIMENTS = ("toy-1", "toy-2")
 LOCAL = "local"
@@ -45,7 +45,7 @@ class Run:
         As the config schema has it.
     source : str
         Where the config is from, for messages.
-    models, datasets, saes, targets, toy_search : dict of str to dict
+    models, datasets, saes, targets, toy_search, paper_values, claims : dict of str to dict
         All rows of the registries, by name.
     """
 
@@ -56,6 +56,8 @@ class Run:
     saes: Mapping[str, Mapping[str, Any]]
     targets: Mapping[str, Mapping[str, Any]]
     toy_search: Mapping[str, Mapping[str, Any]]
+    paper_values: Mapping[str, Mapping[str, Any]]
+    claims: Mapping[str, Mapping[str, Any]]
 
     @property
     def results(self) -> str:

@@ -161,19 +161,21 @@ def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict
     ----------
     path : path
     schema : mapping
-        Schema of one row; its first required key names the entries.
+        Schema of one row. Its first required key names the entries, or the keys of its ``x-name``
+        together.
 
     Returns
     -------
     dict of str to dict
-        Rows by name, cells converted to the types that the schema asks for.
+        Rows by name (of several keys: joined by spaces), cells converted to the types that the
+        schema asks for.
 
     Raises
     ------
     InputError
         Names the file, the row and the column that is wrong, or the name that occurs twice.
     """
-    name_column = schema["required"][0]
+    name_columns = schema.get("x-name", schema["required"][:1])
     rows: dict[str, dict[str, Any]] = {}
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; the registries lie in config/")
@@ -191,9 +193,10 @@ def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict
                 for column, text in cells.items()
             }
             check(row, schema, f"{path}, line {line}")
-            name = row[name_column]
+            name = " ".join(row[column] for column in name_columns)
             if name in rows:
-                raise InputError(f"{path}, line {line}: {name_column} {name} occurs twice")
+                told = ", ".join(name_columns)
+                raise InputError(f"{path}, line {line}: {told} {name} occurs twice")
             rows[name] = row
     return rows
 

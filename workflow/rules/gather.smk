@@ -474,6 +474,7 @@ GATHERED = {
     "tables": TABLE_FILES,
     "figures": FIGURE_FILES,
     "report": [f"{RESULTS}/report.html"],
+    "compare": [f"{RESULTS}/compare{suffix}" for suffix in (".html", ".csv", "_claims.csv")],
 }
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
 # Not part of a run: it looks for the settings that a run takes.

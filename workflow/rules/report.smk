@@ -1,9 +1,10 @@
-# Stage report: one page with every table and figure.
+# Stage report: one page with every table and figure, and one that compares them with the paper.
 
 
 rule write_report:
     input:
         f"{REPOSITORY}/scripts/isoenergy/report/page.html",
+        f"{REPOSITORY}/scripts/isoenergy/report/style.css",
         [f"{RESULTS}/tables/{name}.csv" for name in RUN.targets_of("table")],
         [f"{RESULTS}/tables/{name}.txt" for name in RUN.targets_of("table")],
         [f"{RESULTS}/figures/{name}.png" for name in RUN.targets_of("figure")],
@@ -26,3 +27,30 @@ rule write_report:
         config=RUN.config,
     script:
         "../../scripts/report/write_report.py"
+
+
+rule write_comparison:
+    input:
+        f"{REPOSITORY}/scripts/isoenergy/report/comparison.html",
+        f"{REPOSITORY}/scripts/isoenergy/report/style.css",
+        tables=[f"{RESULTS}/tables/{name}.csv" for name in RUN.targets_of("table")],
+        paper_values=f"{REPOSITORY}/config/paper_values.tsv",
+        paper_values_schema=f"{REPOSITORY}/workflow/schemas/paper_values.schema.yaml",
+        claims=f"{REPOSITORY}/config/claims.tsv",
+        claims_schema=f"{REPOSITORY}/workflow/schemas/claims.schema.yaml",
+        reference=f"{REPOSITORY}/config/config.yaml",
+    output:
+        csv=f"{RESULTS}/compare.csv",
+        findings=f"{RESULTS}/compare_claims.csv",
+        page=f"{RESULTS}/compare.html",
+    log:
+        f"{LOGS}/report/compare.log",
+    conda:
+        "../../envs/render.yaml"
+    params:
+        code("report/write_comparison.py"),
+        titles={name: RUN.targets[name]["title"] for name in RUN.targets_of("table")},
+        config_file=CONFIG_FILE,
+        config=RUN.config,
+    script:
+        "../../scripts/report/write_comparison.py"

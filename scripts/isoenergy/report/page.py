@@ -68,6 +68,20 @@ def write_report(
         If a table or a figure is missing.
     """
     results = Path(results)
+    parts = [_part(results, target) for target in targets]
+    text = fill_page(
+        TEMPLATE,
+        parts=parts,
+        config_file=config_file,
+        options=command_options(config_file, config),
+        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        versions={"isoenergy": __version__} | _versions(),
+    )
+    write_text(page, text)
+
+
+def fill_page(template: str, **values: Any) -> str:
+    """A page of this folder with its fields filled; text is escaped, an unknown field an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -76,15 +90,7 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["subscripts"] = subscripts
-    parts = [_part(results, target) for target in targets]
-    text = environment.get_template(TEMPLATE).render(
-        parts=parts,
-        config_file=config_file,
-        options=_options(config_file, config),
-        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        versions={"isoenergy": __version__} | _versions(),
-    )
-    write_text(page, text)
+    return environment.get_template(template).render(**values)
 
 
 def read_grid(path: Path, name: str) -> Grid:
@@ -115,7 +121,7 @@ def heading_of(target: str, title: str) -> str:
     return f"{kind.capitalize()} {int(number)}: {title}" if number.isdigit() else title
 
 
-def _options(config_file: str, config: Mapping[str, Any]) -> str:
+def command_options(config_file: str, config: Mapping[str, Any]) -> str:
     """What follows ``snakemake TARGET`` to run with the same config."""
     if config.get("store"):
         return f" --config store={config['store']}"

@@ -1,0 +1,229 @@
+"""The comparison with the paper: a table, the findings on its claims, and one HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from isoenergy.files import write_text
+from isoenergy.report.claims import (
+    ABSENT,
+    FAILS,
+    VERDICTS,
+    Finding,
+    examine,
+    numbers_of,
+    printed_numbers,
+)
+from isoenergy.report.compare import (
+    APART,
+    DIFFERS,
+    compare,
+    read_tables,
+    unlike,
+    without_counterpart,
+)
+from isoenergy.report.compare import VERDICTS as VERDICTS_ON_NUMBERS
+from isoenergy.report.page import command_options, fill_page, heading_of
+from isoenergy.schema import load_schema, read_registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEMPLATE = "comparison.html"
+# Significant digits on the page; the csv files hold all.
+_DIGITS, _MOST_DECIMALS = 4, 6
+
+
+def write_comparison(
+    tables: Sequence[str | Path],
+    titles: Mapping[str, str],
+    paper_values: str | Path,
+    paper_values_schema: str | Path,
+    claims: str | Path,
+    claims_schema: str | Path,
+    reference: str | Path,
+    config_file: str,
+    config: Mapping[str, Any],
+    csv: str | Path,
+    findings: str | Path,
+    page: str | Path,
+) -> None:
+    """Compare a run's tables with the paper's numbers, and its claims with what they say.
+
+    The page holds everything and asks no host for anything; text is escaped. Equal results give
+    equal bytes.
+
+    Parameters
+    ----------
+    tables : sequence of path
+        Tidy tables, ``table_NN.csv``, as many as the run has.
+    titles : mapping of str to str
+        Tables and what they are called.
+    paper_values, claims : path
+        The registries ``config/paper_values.tsv`` and ``config/claims.tsv``.
+    paper_values_schema, claims_schema : path
+        Their schemas.
+    reference : path
+        The paper's config: numbers under other settings than its are not compared.
+    config_file : str
+        For the command that makes this page.
+    config : mapping
+        This run's config.
+    csv, findings, page : path
+        Files to write: a row for each of the paper's numbers, a row for each claim, model and
+        data set, and the HTML page.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken.
+    """
+    import pandas as pd
+
+    values = list(read_registry(paper_values, load_schema(paper_values_schema)).values())
+    registry = list(read_registry(claims, load_schema(claims_schema)).values())
+    theirs = yaml.safe_load(Path(reference).read_text(encoding="utf-8"))
+    tidy = read_tables(tables)
+    compared = compare(tidy, values, unlike(config, theirs))
+    numbers, printed = numbers_of(tidy), printed_numbers(values)
+    examined = {claim["claim"]: examine(claim, numbers) for claim in registry}
+    every = [found for several in examined.values() for found in several]
+    text = fill_page(
+        TEMPLATE,
+        config_file=config_file,
+        options=command_options(config_file, config),
+        models=list(dict.fromkeys(tidy.model)),
+        datasets=list(dict.fromkeys(tidy.dataset)),
+        claims=[_claim_part(c, examined[c["claim"]], examine(c, printed)) for c in registry],
+        claim_counts={name: _count(every, name) for name in VERDICTS},
+        verdicts=VERDICTS_ON_NUMBERS,
+        table_counts=_table_counts(compared),
+        reasons=_reasons(compared),
+        alone=without_counterpart(tidy, values),
+        parts=_table_parts(compared, titles),
+    )
+    rows = pd.DataFrame([asdict(found) for found in every], columns=list(Finding.__annotations__))
+    write_text(csv, compared.to_csv(index=False, lineterminator="\n"))
+    write_text(findings, rows.to_csv(index=False, lineterminator="\n"))
+    write_text(page, text)
+
+
+def short(value: float, sd: float = math.nan) -> str:
+    """A number for readers, e.g. ``0.1234``; with a spread both end at its second digit.
+
+    Examples
+    --------
+    >>> short(0.98977, 0.00057)
+    '0.98977 ± 0.00057'
+    >>> short(43.21, 5.17)
+    '43.2 ± 5.2'
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if math.isfinite(sd) and sd > 0:
+        decimals = min(max(1 - math.floor(math.log10(sd)), 0), _MOST_DECIMALS)
+        text = f"{value:.{decimals}f} ± {sd:.{decimals}f}"
+    else:
+        text = f"{value:.{_DIGITS}g}" + (f" ± {sd:g}" if math.isfinite(sd) else "")
+    return text.replace("-", "−")
+
+
+def rule_of(claim: Mapping[str, Any]) -> str:
+    """A claim as a formula, e.g. ``r2 SAE-A − r2 SAE > −0.05``."""
+    left = f"{claim['metric']} {claim['variant']}"
+    bound = short(claim["bound"])
+    if claim["against"] is not None:
+        factor = "" if claim["factor"] == 1 else f"{short(claim['factor'])} × "
+        left += f" − {factor}{claim['against']} {claim['against_variant']}"
+    if claim["relation"] == "within":
+        return f"|{left}| < {bound}"
+    return f"{left} {'>' if claim['relation'] == 'above' else '<'} {bound}"
+
+
+def _claim_part(
+    claim: Mapping[str, Any], ours: Sequence[Finding], printed: Sequence[Finding]
+) -> dict[str, Any]:
+    judged = [found for found in printed if found.verdict != ABSENT]
+    held = sum(found.verdict != FAILS for found in judged)
+    left, right = claim["variant"], claim["against_variant"]
+    if left == right:
+        left, right = claim["metric"], claim["against"]
+    told = f"It holds for {held} of {len(judged)} of the paper's own numbers."
+    return dict(claim) | {
+        "left": left,
+        "right": right,
+        "rule": rule_of(claim),
+        "printed": told if judged else "The paper prints no number for it.",
+        "findings": [
+            {
+                "model": found.model,
+                "dataset": found.dataset,
+                "left": short(found.left, found.left_sd),
+                "right": short(found.right, found.right_sd),
+                "change": short(found.change),
+                "spread": short(found.spread),
+                "verdict": found.verdict,
+                "fails": found.verdict == FAILS,
+            }
+            for found in ours
+            if found.model
+        ],
+    }
+
+
+def _count(found: Sequence[Finding], verdict: str) -> int:
+    return sum(one.verdict == verdict for one in found)
+
+
+def _table_counts(compared: pd.DataFrame) -> dict[str, list[int]]:
+    counts = Counter(zip(compared.table, compared.verdict, strict=True))
+    rows = {
+        _label(table): [counts[table, verdict] for verdict in VERDICTS_ON_NUMBERS]
+        for table in dict.fromkeys(compared.table)
+    }
+    total = Counter(compared.verdict)
+    return rows | {"all": [total[verdict] for verdict in VERDICTS_ON_NUMBERS]}
+
+
+def _reasons(compared: pd.DataFrame) -> dict[str, int]:
+    return dict(Counter(compared[compared.verdict == APART].why).most_common())
+
+
+def _label(table: str) -> str:
+    """``Table 1`` for ``table_01``, ``Summary`` for ``table_summary``."""
+    number = table.removeprefix("table_")
+    return f"Table {int(number)}" if number.isdigit() else number.capitalize()
+
+
+def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The numbers that have ours beside them, table by table."""
+    shown = compared[compared.ours.notna()]
+    return [
+        {
+            "table": table,
+            "label": _label(table),
+            "heading": heading_of(table, titles[table]) if table in titles else _label(table),
+            "rows": [
+                {
+                    "names": (row.metric, row.variant, row.model),
+                    "numbers": (short(row.paper, row.paper_sd), short(row.ours, row.sd)),
+                    "apart": (short(row.difference), short(row.tolerance)),
+                    "places": (row.dataset, row.source),
+                    "verdict": row.verdict,
+                    "differs": row.verdict == DIFFERS,
+                    "why": "; ".join(filter(None, (row.why, row.note))),
+                }
+                for row in shown[shown.table == table].itertuples()
+            ],
+        }
+        for table in dict.fromkeys(shown.table)
+    ]
