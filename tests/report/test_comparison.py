@@ -66,7 +66,7 @@ def test_numbers_stand_beside_the_papers_with_their_verdict(written):
     ]
     assert _cells(page, ("rho", "SAE-A", "CLIP"))[3:6] == ["4.232", "0.500 ± 0.020", "differs"]
     told = _cells(page, ("r2", "SAE", "SigLIP2"))[5]
-    assert told.startswith("not comparable: the authors&#39; protocol is another; the authors left")
+    assert told.startswith("not comparable: the authors&#39; protocol is another; probably")
 
 
 def test_counts_are_those_of_the_table(written, paper_values):
