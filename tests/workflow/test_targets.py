@@ -95,7 +95,7 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     path = tmp_path / "auto.yaml"
     path.write_text(yaml.safe_dump(config))
     wanted = "results/demo/saes/SceneSigLIP/SAE-A/seed2/sae.safetensors"
-    done = workflow.run("--dry-run", wanted, "--configfile", str(path))
+    done = workflow.run("--dry-run", wanted, "--configfile", str(path), "--quiet", "host")
     assert done.returncode == 0, done.stderr[-3000:]
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))

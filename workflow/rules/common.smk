@@ -139,7 +139,7 @@ def hold_results():
     """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
     Path(RESULTS).mkdir(parents=True, exist_ok=True)
     # Jobs on this machine end with this process, however it ends.
-    os.environ["ISOENERGY_RUN"] = f"{socket.gethostname()}:{os.getpid()}"
+    os.environ.update(ISOENERGY_RUN=f"{socket.gethostname()}:{os.getpid()}")
     handle = open(Path(RESULTS, ".lock"), "w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

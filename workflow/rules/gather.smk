@@ -2,22 +2,17 @@
 
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
-from isoenergy.measure.baselines import AXES_SHARE, BASELINE_METRICS, BASELINES, MOST_AXES
+from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
-from isoenergy.measure.energy import DEGENERATE_FREQUENCY
-from isoenergy.measure.factors import INFORMED
 from isoenergy.measure.intervened import FORMS, GAP_METRICS
 from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
 from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
 from isoenergy.measure.quality import QUALITY_METRICS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
-from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA, SELECTION_METRICS
+from isoenergy.measure.selection import SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
-from isoenergy.measure.structure import LARGEST_DENSE
 from isoenergy.measure.toy import TOY_METRICS
-from isoenergy.measure.transport import MAX_GAP
-from isoenergy.render.captions import fields
 from isoenergy.render.figures import FIGURES
 from isoenergy.render.tables import TABLES
 
@@ -75,12 +70,6 @@ def stability_folder(model, sae):
 
 def embeddings_folder(model, dataset=RUN.train):
     return EMBEDDING_METRICS.format(model=model, dataset=dataset)
-
-
-def spread(seeds):
-    """What a caption says of the numbers' spread."""
-    told = ", ".join(map(str, seeds))
-    return f"mean ± standard deviation over seeds {told}" if len(seeds) > 1 else f"seed {told}"
 
 
 def sweep_folder(model):
@@ -141,115 +130,9 @@ def is_toy(target):
     return target == "toy_search" or target.startswith(f"{RESULTS}/toy/")
 
 
-def told(rows, names):
-    """Names with what they stand for, for captions."""
-    titles = {name: rows[name]["title"] for name in names}
-    return "; ".join(n if n == title else f"{n}: {title}" for n, title in titles.items())
-
-
-def sweep_words():
-    """Fields of captions that tell how a sweep was made."""
-    sweep = RUN.config["beta_sweep"]
-    if sweep is None:
-        return {}
-    return {
-        "swept": sweep["sae"],
-        "betas": str(sweep["count"]),
-        "sweep_epochs": str(sweep["epochs"]),
-        "sweep_seed": str(sweep["seed"]),
-        "largest_drop": str(LARGEST_DROP),
-        "degenerate": str(DEGENERATE_FREQUENCY),
-        "tau": str(RUN.config["measure"]["tau"]),
-    }
-
-
-def told_toy(toy):
-    """The settings of a toy experiment, for captions."""
-    own = RUN.config["toy"][toy]
-    return (
-        f"{toy}: k {own['k']}, L {own['active']}, τ1 {own['tau_1']:g}, τ2 {own['tau_2']:g}, "
-        f"K {own['n_atoms']}, ℓ0 {own['l0']}, β {own['beta']:g}, W read "
-        f"as ({own['distance_reading']}), mma as ({own['matching_reading']})"
-    )
-
-
-# Fields of captions: words from the config and from the code, and sample sizes from the metrics of the
-# first model; words_of adds what differs between targets.
-WORDS = {
-    "train": RUN.train,
-    "first_model": MODELS[0],
-    "aligned": RUN.aligned()[0],
-    "tau": str(RUN.config["measure"]["tau"]),
-    "insertion": str(RUN.config["measure"]["insertion"]),
-    "models": told(RUN.models, MODELS),
-    "datasets": told(RUN.datasets, RUN.measured()),
-    "protocol": "code (the authors' code, as in the paper's tables)",
-    **sweep_words(),
-    "spread": spread(SEEDS),
-    "tau": str(RUN.config["measure"]["tau"]),
-    "seed": str(SEED),
-    "first_seed": str(SEEDS[0]),
-    "informed": str(INFORMED),
-    "max_gap": str(MAX_GAP),
-    "decomposed": f"{LARGEST_DENSE:,}",
-    "last_model": MODELS[-1],
-    **{part: part_of_run(part) or "" for part in ("transfer", "classes", "edits")},
-    "means": {"train": RUN.train, "own": "the data set itself"}[RUN.config["measure"]["means"]],
-    "most_axes": str(MOST_AXES),
-    "axes_share": f"{AXES_SHARE:.2f}",
-}
-if RUN.config["toy"]:
-    WORDS |= {"toy_pairs": f"{RUN.config['toy']['rows']:,}", "toy_d": str(RUN.config["toy"]["dim"])}
-    WORDS |= {"toy_seeds": ", ".join(map(str, RUN.config["toy"]["seeds"]))}
-    WORDS |= {"toy_settings": "; ".join(told_toy(toy) for toy in RUN.toys())}
-SIZES = {
-    "pairs": (f"{embeddings_folder(MODELS[0])}/recall_at_1.json", "pairs"),
-    "probe": (f"{sae_folder(MODELS[0], SAES[0], SEEDS[0])}/p_acc.json", "images"),
-    "gap": (f"{embeddings_folder(MODELS[0])}/difference_in_mean.json", "images"),
-    "wasserstein": (f"{embeddings_folder(MODELS[0])}/wasserstein.json", "images"),
-}
-if RUN.swept():
-    SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
-# The same of what tables and figures of interventions and queries show first.
-OWN_SIZES = {
-    "own_pairs": ("recall_at_1", "pairs"),
-    "own_gap": ("difference_in_mean", "images"),
-    "own_wasserstein": ("wasserstein", "images"),
-    "own_ood": ("ood_score", "images"),
-    "triplets": ("recall", "triplets"),
-    "own_triplets": ("ood_score", "triplets"),
-}
-
-
-def sizes_of(target):
-    """The sample sizes that a target's caption tells."""
-    named = fields(RUN.targets[target]["caption"])
-    sizes = {name: SIZES[name] for name in named if name in SIZES}
-    for name in set(named) & set(OWN_SIZES):
-        metric, which = OWN_SIZES[name]
-        sizes[name] = (f"{first_folder(target)}/{metric}.json", which)
-    return sizes
-
-
-def first_folder(target):
-    """The first metric folder of what a table or figure of interventions or queries shows."""
-    if target in TABLES:
-        return table_sources(target)[0]["folders"][0]
-    folder = next(iter(figure_folders(FIGURES[target]).values()))
-    return f"{folder}/{QUERIES[0] if FIGURES[target].OF == 'composed' else FORMS[0]}"
-
-
 def saes_of(target):
     """The SAEs that a table compares: those of its comparison in the config, else the run's."""
     return RUN.comparisons().get(target, SAES)
-
-
-def words_of(target):
-    """The fields of a target's caption that need no metric."""
-    sizes = {sae: "expansion {}, ℓ0 {}".format(*RUN.sae_sizes(sae)) for sae in saes_of(target)}
-    alike = len(set(sizes.values())) == 1
-    told = [size if alike else f"{sae}: {size}" for sae, size in sizes.items()]
-    return {**WORDS, "dictionaries": "; ".join(dict.fromkeys(told))}
 
 
 def models_of(target):
