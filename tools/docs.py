@@ -43,6 +43,22 @@ def target_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def readings_table() -> str:
+    """Every place where paper and authors' code differ, from the page that explains them."""
+    lines = [
+        "| | topic | the paper | the authors' code | here | effect on the demo |",
+        "|---|---|---|---|---|---|",
+    ]
+    for line in (ROOT / "docs/readings.md").read_text().splitlines():
+        if line.startswith('| <a id="x'):
+            cells = [cell.strip() for cell in line.strip()[1:-1].split("|")]
+            item, topic, paper, code, here, _, effect = cells
+            name = item.partition("</a>")[2]
+            told = f"[{name}](docs/readings.md#{name.lower()})"
+            lines.append(f"| {told} | {topic} | {paper} | {code} | {here} | {effect} |")
+    return "\n".join(lines) + "\n"
+
+
 def fill(text: str, name: str, content: str) -> str:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -53,7 +69,8 @@ def fill(text: str, name: str, content: str) -> str:
 def documents() -> dict[Path, str]:
     """Each document with its generated parts made anew."""
     readme, config = ROOT / "README.md", ROOT / "config/README.md"
-    filled = {readme: fill(readme.read_text(), "targets", target_table())}
+    told = fill(readme.read_text(), "targets", target_table())
+    filled = {readme: fill(told, "readings", readings_table())}
     text = config.read_text()
     registries = ("models", "datasets", "saes", "targets", "toy_search", "paper_values", "claims")
     for name in ("config", *registries):
