@@ -28,6 +28,7 @@ def print_headlines(results: str) -> None:
     print(align(grid))
     print()
     print(f"report   {root / 'report.html'}")
+    print(f"compare  {root / 'compare.html'}")
     print(f"tables   {root / 'tables'}/")
     print(f"figures  {root / 'figures'}/")
 
