@@ -3,6 +3,10 @@ PYTHON ?= python3
 # What torch to install: the CPU build by default on a machine without a GPU, see README.
 TORCH_ARGS ?=
 
+# Packages are installed uncompiled; without this variable the first import compiles what is used,
+# with it every job would do so anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
