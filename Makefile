@@ -35,7 +35,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, " + sys.executable + " is " + sys.version.split()[0] + "; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
 	@touch $@
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
