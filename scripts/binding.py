@@ -51,28 +51,23 @@ def run(function: Callable[..., None], job: Any = None) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     LOG.setLevel(logging.INFO)
-    reporter = LOG
     try:
         if job is None:
             arguments = parse_arguments(function, sys.argv[1:])
         else:
             if job.log:
                 Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
-                handler = logging.FileHandler(job.log[0], mode="w", encoding="utf-8")
-                LOG.addHandler(handler)
-                # Snakemake shows the log of a job that failed: once is enough.
-                reporter = logging.Logger("isoenergy.failure")
-                reporter.addHandler(handler)
+                LOG.addHandler(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
             end_with_the_run()
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
         function(**convert(function, arguments))
     except InputError as error:
-        reporter.error("%s", error)
+        LOG.error("%s", error)
         raise SystemExit(1) from None
     except Exception:
-        reporter.error("%s", traceback.format_exc())
+        LOG.error("%s", traceback.format_exc())
         raise SystemExit(1) from None
 
 
