@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, cross_covariance
 from isoenergy.measure.bridge_shares import (
     PAIRS,
     THRESHOLDS,
     bridge_entries,
     bridge_shares,
-    percentile,
 )
 from isoenergy.measure.energy import AtomEnergies
 
@@ -86,6 +86,15 @@ def codes_and_atoms(seed, n_atoms=40, n=60):
     return *sides, atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
 
 
+def in_blocks(image, text, atoms, block=1024):
+    """Sigma and D D^T as matrices whose blocks have at most so many rows."""
+    made = cross_covariance(image, text).dense(), atom_cosines(atoms).dense()
+    return [
+        BlockMatrix(len(matrix), lambda rows, matrix=matrix: matrix[rows], block * len(matrix))
+        for matrix in made
+    ]
+
+
 def dense_bridge(image, text, atoms):
     covariance = image.toarray().T @ text.toarray() / image.shape[0]
     bridge = np.ones_like(covariance, dtype=np.float64)
@@ -97,7 +106,7 @@ def dense_bridge(image, text, atoms):
 @pytest.mark.parametrize("block", [7, 40, 1000])
 def test_entries_are_those_of_the_dense_bridge_whatever_the_block(block):
     image, text, atoms = codes_and_atoms(1)
-    rows, columns, mass = bridge_entries(image, text, atoms, block)
+    rows, columns, mass = bridge_entries(*in_blocks(image, text, atoms, block))
     dense = dense_bridge(image, text, atoms)
     assert mass.sum() > 0
     found = np.zeros_like(dense)
@@ -109,27 +118,10 @@ def test_shares_at_tau_give_rho():
     image, text, atoms = codes_and_atoms(2, n_atoms=400)
     score = np.random.default_rng(0).random(400)
     bimodal = (score >= 0.3) & (score <= 0.7)
-    found = bridge_shares(*bridge_entries(image, text, atoms), score, np.array([0.3]))
+    found = bridge_shares(*bridge_entries(*in_blocks(image, text, atoms)), score, np.array([0.3]))
     touching = sum(found[pair][0] for pair in ("B-B", "B-T", "B-I"))
     dense = dense_bridge(image, text, atoms)
     neither = dense[~bimodal][:, ~bimodal].sum()
     rho = (dense.sum() - neither) / neither
     assert 0 < touching < 1
     assert touching / (1 - touching) == pytest.approx(rho, rel=1e-5)
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**20), percent=st.sampled_from([0.0, 37.0, 90.0, 99.9, 100.0]))
-def test_percentile_of_blocks_is_that_of_the_whole(seed, percent):
-    rng = np.random.default_rng(seed)
-    values = rng.standard_normal(rng.integers(1, 60))
-    blocks = np.split(values, np.sort(rng.integers(0, len(values) + 1, 3)))
-    assert percentile(blocks, len(values), percent) == pytest.approx(np.percentile(values, percent))
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**20), zeros=st.integers(0, 2000))
-def test_percentile_counts_the_zeros_that_no_block_holds(seed, zeros):
-    values = np.random.default_rng(seed).standard_normal(20)
-    expected = np.percentile(np.concatenate([values, np.zeros(zeros)]), 99.0)
-    assert percentile([values[:4], values[4:]], 20 + zeros, 99.0) == pytest.approx(expected)

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from isoenergy.measure.bridge import COSINE_PERCENTILE, COVARIANCE_PERCENTILE
+from isoenergy.measure.blockwise import BlockMatrix
+from isoenergy.measure.bridge import COSINE_PERCENTILE, COVARIANCE_PERCENTILE, threshold
 
 THRESHOLDS = np.linspace(1e-3, 0.5, 100)
 # Bimodal, text and image atoms at the two ends of a bridge, in the order of the paper's figure.
 PAIRS = ("B-B", "B-T", "B-I", "T-T", "I-I", "T-I")
-# Atoms whose bridges to all others are held at a time.
-_BLOCK = 1024
 
 
 def bridge_entries(
-    image: csr_matrix, text: csr_matrix, dictionary: np.ndarray, block: int = _BLOCK
+    covariance: BlockMatrix, cosines: BlockMatrix
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The entries of B_Sigma that are not 0, both its factors thresholded as in rho (X7).
 
-    Sigma and D D^T are made in blocks of rows, twice: first for the percentiles, then for the
-    entries above them. No K x K array is held.
-
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
-        Codes of the n pairs.
-    dictionary : ndarray of shape (K, dim)
-    block : int
-        Rows at a time.
+    covariance, cosines : BlockMatrix, K x K
+        Sigma and D D^T; no K x K array is held.
 
     Returns
     -------
@@ -39,67 +29,15 @@ def bridge_entries(
     mass : ndarray, float64
         Absolute values.
     """
-    n, n_atoms = image.shape
-    by_atom = image.T.tocsr()
-    starts = range(0, n_atoms, block)
-
-    def covariances() -> Iterator[csr_matrix]:
-        for start in starts:
-            part = by_atom[start : start + block] @ text
-            yield csr_matrix((part.data / np.float64(n), part.indices, part.indptr), part.shape)
-
-    def cosines() -> Iterator[np.ndarray]:
-        for start in starts:
-            yield dictionary[start : start + block] @ dictionary.T
-
-    size = n_atoms**2
-    least_covariance = percentile((c.data for c in covariances()), size, COVARIANCE_PERCENTILE)
-    least_cosine = percentile((c.ravel() for c in cosines()), size, COSINE_PERCENTILE)
+    limits = covariance.percentile(COVARIANCE_PERCENTILE), cosines.percentile(COSINE_PERCENTILE)
     found = []
-    for start, covariance, cosine in zip(starts, covariances(), cosines(), strict=True):
-        entries = covariance.tocoo()
-        value = cosine[entries.row, entries.col].astype(np.float64)
-        kept = np.abs(entries.data) >= least_covariance
-        kept &= np.abs(value) >= least_cosine
-        mass = np.abs(entries.data[kept] * value[kept])
-        found.append((entries.row[kept] + start, entries.col[kept], mass))
+    for (span, sigma), (_, cosine) in zip(covariance.blocks(), cosines.blocks(), strict=True):
+        factors = [threshold(*both) for both in zip((sigma, cosine), limits, strict=True)]
+        rows, columns = np.nonzero((factors[0] != 0) & (factors[1] != 0))
+        mass = np.abs(sigma[rows, columns].astype(np.float64) * cosine[rows, columns])
+        found.append((rows + span.start, columns, mass))
     rows, columns, mass = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return rows, columns, mass
-
-
-def percentile(blocks: Iterable[np.ndarray], size: int, percent: float) -> float:
-    """Percentile of numbers that come in blocks, of which only the largest are held.
-
-    Parameters
-    ----------
-    blocks : iterable of ndarray of shape (any,)
-    size : int
-        How many numbers there are; those that no block holds are 0.
-    percent : float
-        In [0, 100]. Between two numbers linear, as ``np.percentile`` is.
-    """
-    place = (size - 1) * percent / 100
-    held = size - int(place)
-    pool = np.empty(0, dtype=np.float32)
-    left = size
-    for values in blocks:
-        left -= len(values)
-        if len(pool) == held:
-            values = values[values > pool[0]]
-        if len(values):
-            pool = _largest(np.concatenate([pool, values]), held)
-    pool = _largest(np.concatenate([pool, np.zeros(min(left, held), pool.dtype)]), held)
-    low, high = float(pool[0]), float(pool[min(1, held - 1)])
-    return low + (place - int(place)) * (high - low)
-
-
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """The ``count`` largest, of which the two smallest come first and in order."""
-    count = min(count, len(values))
-    if count == 0:
-        return values[:0]
-    start = len(values) - count
-    return np.partition(values, [start, min(start + 1, len(values) - 1)])[start:]
 
 
 def bridge_shares(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from isoenergy.embed.store import EmbeddingStore, Rows, open_store
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, cross_covariance
 from isoenergy.measure.energy import AtomEnergies, atom_energies
 
 
@@ -34,6 +36,16 @@ class Measured:
     codes: Codes
     dictionary: np.ndarray
     energies: AtomEnergies
+
+    @cached_property
+    def cosines(self) -> BlockMatrix:
+        """D D^T; one object, which keeps the percentiles it has found."""
+        return atom_cosines(self.dictionary)
+
+    @cached_property
+    def covariance(self) -> BlockMatrix:
+        """Sigma of images and texts, likewise."""
+        return cross_covariance(self.codes.image, self.codes.text)
 
     def sides(self) -> Iterator[tuple[Rows, csr_matrix]]:
         """Embeddings and codes of the images, then of the texts."""

@@ -47,8 +47,8 @@ def bridge_shares_table(measured: Measured, tau: float) -> pd.DataFrame:
     """A row per threshold and pair of groups: threshold, pair, share, tau."""
     import pandas as pd
 
-    codes, score = measured.codes, measured.energies.modality_score
-    shares = bridge_shares(*bridge_entries(codes.image, codes.text, measured.dictionary), score)
+    entries = bridge_entries(measured.covariance, measured.cosines)
+    shares = bridge_shares(*entries, measured.energies.modality_score)
     parts = [
         {"threshold": THRESHOLDS, "pair": pair, "share": values, "tau": tau}
         for pair, values in shares.items()

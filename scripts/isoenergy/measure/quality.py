@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from isoenergy.measure.blockwise import atom_cosines
 from isoenergy.measure.faithfulness import faithfulness_scores
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
@@ -86,7 +85,7 @@ def _dictionary_metrics(measured: Measured) -> Iterator[Metric]:
         kind, _, weighted = name.partition("_")
         suffix = f"_{weighted}" if weighted else ""
         yield Metric(f"dictionary_{kind}_rank{suffix}", {"code": value}, n)
-    yield Metric("coherence", {"code": coherence(atom_cosines(measured.dictionary))}, n)
+    yield Metric("coherence", {"code": coherence(measured.cosines)}, n)
 
 
 def _code_metrics(measured: Measured, seed: int) -> Iterator[Metric]:

@@ -13,7 +13,6 @@ from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.blockwise import atom_cosines, cross_covariance
 from isoenergy.measure.bridge import (
     distributional_agreement,
     functional_alignment,
@@ -229,17 +228,16 @@ def _bridge_metrics(
 ) -> Iterator[Metric]:
     energies = measured.energies
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
-    cosines = atom_cosines(measured.dictionary)
-    covariance = cross_covariance(measured.codes.image, measured.codes.text)
     bimodal = energies.groups(settings.tau) == "bimodal"
-    yield Metric("rho", functional_alignment(covariance, cosines, bimodal), n)
+    rho = functional_alignment(measured.covariance, measured.cosines, bimodal)
+    yield Metric("rho", rho, n)
     if solved is None:
         note = "a modality has no live atom"
         yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
         yield Metric("transport_cost", {"code": float("nan")}, n, note=note)
         return
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
-    values = distributional_agreement(solved.plan, cosines, energies, settings.tau)
+    values = distributional_agreement(solved.plan, measured.cosines, energies, settings.tau)
     yield Metric("fda", values, n, note=note)
     yield Metric("transport_cost", {"code": solved.cost}, n, note=note)
 
