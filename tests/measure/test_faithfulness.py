@@ -29,11 +29,13 @@ def integrated_gradients(x, dense, dictionary):
     return total.numpy()
 
 
-def test_attributions_are_the_integrated_gradients_up_to_a_factor():
-    x, dense, dictionary = make()
-    slots = np.tile(dictionary, (len(x), 1, 1))
-    found = attributions(x.astype(np.float64), dense, slots)
-    assert np.allclose(found * 2 / x.size, integrated_gradients(x, dense, dictionary))
+@pytest.mark.parametrize("density", [0.05, 0.6])
+def test_attributions_are_the_integrated_gradients_up_to_a_factor(density):
+    x, dense, dictionary = make(density=density)
+    codes = csr_matrix(dense)
+    found = attributions(x.astype(np.float64), codes, dictionary)
+    expected = integrated_gradients(x, dense, dictionary)[codes.nonzero()]
+    assert np.allclose(found * 2 / x.size, expected)
 
 
 def oracle(x, dense, dictionary, n_steps):

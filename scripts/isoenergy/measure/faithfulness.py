@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -13,9 +13,11 @@ STEPS = 10
 _BLOCK = 4096
 # Entries of the atoms of a block of codes: 128 MiB. Codes of ReLU may have hundreds of non-zeros.
 _ENTRIES = 2**24
+# Above this share of non-zeros, products with all atoms are faster than gathering those in use.
+_DENSE = 1 / 8
 
 
-def attributions(x: np.ndarray, values: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+def attributions(x: np.ndarray, codes: csr_matrix, dictionary: np.ndarray) -> np.ndarray:
     """Integrated gradients of minus the squared error, for the atoms of each code.
 
     The gradient of |x - s z D|^2 in z is linear in s, so the right Riemann sum over
@@ -24,78 +26,57 @@ def attributions(x: np.ndarray, values: np.ndarray, atoms: np.ndarray) -> np.nda
     Parameters
     ----------
     x : ndarray of shape (rows, dim)
-    values : ndarray of shape (rows, slots)
-        Codes of the chosen atoms; 0 in unused slots.
-    atoms : ndarray of shape (rows, slots, dim)
+    codes : csr_matrix of shape (rows, n_atoms)
+    dictionary : ndarray of shape (n_atoms, dim)
 
     Returns
     -------
-    ndarray of shape (rows, slots)
+    ndarray of shape (codes.nnz,)
+        For the entries of ``codes``, in their order.
     """
     mean_step = (STEPS + 1) / (2 * STEPS)
-    rebuilt = np.einsum("rs,rsd->rd", values, atoms)
-    return values * np.einsum("rsd,rd->rs", atoms, x - mean_step * rebuilt)
+    missing = x - mean_step * (codes @ dictionary)
+    rows, atoms = _rows(codes), codes.indices
+    if codes.nnz > _DENSE * np.prod(codes.shape):
+        products = (missing @ dictionary.T)[rows, atoms]
+    else:
+        products = np.einsum("ed,ed->e", dictionary[atoms], missing[rows])
+    return codes.data * products
 
 
-def _slots(codes: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Codes as (values, atoms), each of shape (rows, slots); unused slots are 0."""
-    counts = np.diff(codes.indptr)
-    slots = max(int(counts.max(initial=0)), 1)
-    place = np.arange(slots) < counts[:, None]
-    values = np.zeros(place.shape)
-    atoms = np.zeros(place.shape, dtype=np.int64)
-    values[place], atoms[place] = codes.data, codes.indices
-    return values, atoms
+def _rows(codes: csr_matrix) -> np.ndarray:
+    """The row of each entry."""
+    return np.repeat(np.arange(codes.shape[0]), np.diff(codes.indptr))
 
 
-def _limits(scores: np.ndarray, used: np.ndarray, n_atoms: int, n_steps: int) -> np.ndarray:
-    """The k-th largest score of all atoms for k = 0 ... n_steps - 1: ndarray (rows, n_steps).
+def _entered(scores: np.ndarray, codes: csr_matrix, n_steps: int) -> np.ndarray:
+    """The first k < n_steps at which each entry's score is among the k largest of its row.
 
-    Atoms that a row does not use score 0. Infinite for k = 0, minus infinite beyond all atoms.
+    Atoms that a row does not use score 0; equal scores enter together, so more than k may be in.
+    ``n_steps`` for entries that enter later.
     """
-    rows, slots = scores.shape
-    width = min(n_atoms, slots + n_steps)
-    told = np.zeros((rows, width))
-    told[:, :slots] = np.where(used, scores, 0.0)
-    limits = np.full((rows, n_steps), -np.inf)
-    limits[:, 0] = np.inf
-    ordered = -np.sort(-told, axis=1)[:, : n_steps - 1]
-    limits[:, 1 : ordered.shape[1] + 1] = ordered
-    return limits
+    n, n_atoms = codes.shape
+    rows = _rows(codes)
+    counts = np.diff(codes.indptr)
+    width = min(n_atoms, int(counts.max(initial=0)) + n_steps)
+    told = np.zeros((n, width))
+    told[rows, np.arange(len(rows)) - np.repeat(codes.indptr[:-1], counts)] = scores
+    kept = min(n_steps - 1, width)
+    limits = -np.sort(np.partition(-told, max(kept - 1, 0), axis=1)[:, :kept], axis=1)
+    entered = np.ones(len(scores), dtype=np.int64)
+    for k in range(kept):
+        entered += scores < limits[rows, k]
+    return entered
 
 
-def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Embeddings, values and atoms of consecutive codes, few enough to hold all their atoms."""
+def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, csr_matrix]]:
+    """Embeddings and codes of consecutive rows, few enough to hold the atoms of all codes."""
     for start, x in rows.blocks(_BLOCK):
         inside = codes[start : start + len(x)]
         slots = max(int(np.diff(inside.indptr).max(initial=0)), 1)
         step = max(_ENTRIES // (slots * x.shape[1]), 1)
         for first in range(0, len(x), step):
-            part = slice(first, first + step)
-            yield x[part].astype(np.float64), *_slots(inside[part])
-
-
-def _distances(x: np.ndarray, terms: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Distance of x to the sum of some of its terms, by which of them are kept.
-
-    From |x|^2, their products with x and with each other, so that no sum is ever made.
-
-    Parameters
-    ----------
-    x : ndarray of shape (rows, dim)
-    terms : ndarray of shape (rows, slots, dim)
-        Atoms times their codes.
-    """
-    square = np.square(x).sum(axis=1)
-    with_x = (terms @ x[:, :, None])[:, :, 0]
-    together = terms @ terms.transpose(0, 2, 1)
-
-    def distance(kept: np.ndarray) -> np.ndarray:
-        chosen = kept.astype(np.float64)
-        pairs = (together @ chosen[:, :, None])[:, :, 0]
-        return np.sqrt(np.maximum(square + (chosen * (pairs - 2 * with_x)).sum(axis=1), 0))
-
-    return distance
+            yield x[first : first + step].astype(np.float64), inside[first : first + step]
 
 
 def faithfulness_scores(
@@ -124,21 +105,28 @@ def faithfulness_scores(
         them.
     """
     sums = {"insertion": np.zeros(n_steps), "deletion": np.zeros(n_steps)}
+    dictionary = dictionary.astype(np.float64)
     counted = 0
-    for x, values, chosen in _blocks(rows, codes):
-        atoms = dictionary[chosen].astype(np.float64)
-        used = values != 0
-        scores = attributions(x, values, atoms)
-        distance = _distances(x, values[:, :, None] * atoms)
+    for x, inside in _blocks(rows, codes):
+        rebuilt = inside @ dictionary
         nothing = np.linalg.norm(x, axis=1)
-        gained = distance(used) - nothing
+        gained = np.linalg.norm(x - rebuilt, axis=1) - nothing
         usable = np.abs(gained) > 1e-12
         counted += int(usable.sum())
-        limits = _limits(scores, used, codes.shape[1], n_steps)
+        entered = _entered(attributions(x, inside, dictionary), inside, n_steps)
+        inserted = np.zeros_like(rebuilt)
         for k in range(n_steps):
-            kept = used & (scores >= limits[:, k : k + 1])
-            for name, mask in (("insertion", kept), ("deletion", used & ~kept)):
-                sums[name][k] += ((distance(mask) - nothing)[usable] / gained[usable]).sum()
+            inserted += _chosen(inside, entered == k) @ dictionary
+            for name, kept in (("insertion", inserted), ("deletion", rebuilt - inserted)):
+                lost = np.linalg.norm(x - kept, axis=1) - nothing
+                sums[name][k] += (lost[usable] / gained[usable]).sum()
     if counted == 0:
         return dict.fromkeys(sums, float("nan"))
     return {name: float((total / counted).sum() / (n_steps + 1)) for name, total in sums.items()}
+
+
+def _chosen(codes: csr_matrix, entries: np.ndarray) -> csr_matrix:
+    """The codes of these entries alone."""
+    before = np.concatenate([[0], np.cumsum(entries)])
+    parts = (codes.data[entries], codes.indices[entries], before[codes.indptr])
+    return csr_matrix(parts, shape=codes.shape)
