@@ -102,20 +102,25 @@ class _Pursuit(torch.autograd.Function):
         ctx: Any, from_values: Tensor, from_reconstruction: Tensor
     ) -> tuple[Tensor, Tensor, None]:
         x, dictionary, indices, overlaps, values = ctx.saved_tensors
-        atoms = embedding(indices, dictionary)
-        target = from_values + (atoms * from_reconstruction.unsqueeze(1)).sum(2)
+        atoms = dictionary[indices.T]  # steps first, so that each step's are contiguous
+        target = from_values + (atoms * from_reconstruction).sum(2).T
         weights = solve_triangular(
             overlaps, target.unsqueeze(2), upper=True, unitriangular=True
         ).squeeze(2)
-        explained = (atoms * values.unsqueeze(2)).cumsum(1)
-        carried = (atoms * weights.unsqueeze(2)).cumsum(1)
-        from_x = carried[:, -1].clone()
-        # The sums without the step's own atom: before it, and after it.
-        before = torch.addcmul(x.unsqueeze(1) - explained, atoms, values.unsqueeze(2))
-        after = (from_reconstruction - from_x).unsqueeze(1) + carried
-        gradients = before.mul_(weights.unsqueeze(2)).addcmul_(after, values.unsqueeze(2))
+        from_x = torch.zeros_like(x)
+        for atom, weight in zip(atoms, weights.T, strict=True):
+            from_x.addcmul_(atom, weight.unsqueeze(1))
+        before, after = x.clone(), from_reconstruction - from_x
+        # Each step's gradient takes the place of its atoms.
+        for atom, value, weight in zip(
+            atoms, values.T.unsqueeze(2), weights.T.unsqueeze(2), strict=True
+        ):
+            after.addcmul_(atom, weight)
+            explained = atom * value
+            torch.mul(before, weight, out=atom).addcmul_(after, value)
+            before -= explained
         from_dictionary = torch.zeros_like(dictionary)
-        from_dictionary.index_add_(0, indices.flatten(), gradients.flatten(0, 1))
+        from_dictionary.index_add_(0, indices.T.flatten(), atoms.flatten(0, 1))
         return from_x, from_dictionary, None
 
 
