@@ -40,12 +40,14 @@ class SparseCodes:
         reach what made them.
         """
         kept = dense > 0 if reached is None else reached | (dense > 0)
-        slots = max(int(kept.sum(dim=1).max()), 1)
-        if reached is None:
-            values, indices = dense.topk(slots, dim=1)
-        else:
-            indices = dense.detach().masked_fill(~kept, -1.0).topk(slots, dim=1).indices
-            values = dense.gather(1, indices)
+        places = kept.cumsum(dim=1)
+        slots = max(int(places[:, -1].max()), 1)
+        rows, atoms = kept.nonzero(as_tuple=True)
+        at = rows * slots + places[rows, atoms] - 1
+        indices = dense.new_zeros(len(dense) * slots, dtype=torch.int64)
+        indices[at] = atoms
+        values = dense.new_zeros(len(dense) * slots).index_put((at,), dense[rows, atoms])
+        values, indices = values.view(-1, slots), indices.view(-1, slots)
         return cls(values, indices, dense.shape[1], pre)
 
     def __getitem__(self, rows: slice) -> SparseCodes:
