@@ -1,6 +1,7 @@
 """Bind a script to one library function: a rule's named files and params, or the command line.
 
-Under Snakemake every named input, output and param of the rule becomes the argument of that name.
+Under Snakemake every named input, output and param of the rule becomes the argument of that name;
+a param ``each``, a list of mappings, makes one call of each, with what the mapping adds.
 From a shell, ``python scripts/train/train_sae.py --help`` lists the same arguments. Bad input ends
 either way with one sentence and exit status 1.
 """
@@ -32,6 +33,8 @@ from isoenergy.errors import InputError
 LOG = logging.getLogger("isoenergy")
 # Host and process id of the workflow that started this job, set in rules/common.smk.
 RUN_VARIABLE = "ISOENERGY_RUN"
+# The param of a job that calls its function several times: what each call adds to the arguments.
+CALLS = "each"
 
 
 def run(function: Callable[..., None], job: Any = None) -> None:
@@ -62,7 +65,8 @@ def run(function: Callable[..., None], job: Any = None) -> None:
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
-        function(**convert(function, arguments))
+        for own in arguments.pop(CALLS, [{}]):
+            function(**convert(function, {**arguments, **own}))
     except InputError as error:
         LOG.error("%s", error)
         raise SystemExit(1) from None

@@ -47,6 +47,13 @@ def test_named_files_and_params_become_arguments(tmp_path):
     assert (tmp_path / "out").read_text() == "in.npy 2 x 9"
 
 
+def test_a_job_with_calls_makes_one_of_each(tmp_path):
+    outs = [str(tmp_path / f"out{n}") for n in range(2)]
+    calls = [{"out": outs[0], "rows": 5}, {"out": outs[1]}]
+    binding.run(_work, _job(tmp_path, settings={"size": 2, "name": "x"}, each=calls))
+    assert [Path(out).read_text() for out in outs] == ["in.npy 2 x 5", "in.npy 2 x 3"]
+
+
 def test_the_command_line_takes_the_same_arguments(tmp_path, monkeypatch):
     words = ["--store", "007", "--out", str(tmp_path / "out")]
     words += ["--settings", "{size: 4, name: y}"]

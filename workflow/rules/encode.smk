@@ -3,16 +3,14 @@
 
 rule encode_store:
     input:
-        f"{SAE}/config.json",
-        weights=f"{SAE}/sae.safetensors",
+        of_seeds(f"{SAE}/config.json", f"{SAE}/sae.safetensors"),
         store=f"{STORE}/store.json",
     output:
-        [f"{CODES}/{name}" for name in CODE_FILES],
-        codes=f"{CODES}/codes.json",
+        of_seeds(*(f"{CODES}/{name}" for name in (*CODE_FILES, "codes.json"))),
     log:
-        f"{LOGS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",
+        f"{LOGS}/encode/{{model}}-{{sae}}-{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/encode/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.tsv"
+        f"{BENCHMARKS}/encode/{{model}}-{{sae}}-{{dataset}}.tsv"
     wildcard_constraints:
         dataset=of_kind("pairs", "classes"),
     conda:
@@ -20,14 +18,17 @@ rule encode_store:
     params:
         code("encode/encode_store.py"),
         block=RUN.config["encode"]["block"],
-        what=lambda w: f"{w.dataset} with {w.model} {w.sae} seed {w.n}",
+        each=each_seed(
+            weights=f"{SAE}/sae.safetensors",
+            codes=f"{CODES}/codes.json",
+            what="{dataset} with {model} {sae} seed {n}",
+        ),
     script:
         "../../scripts/encode/encode_store.py"
 
 
 use rule encode_store as encode_edits with:
     output:
-        [f"{CODES}/{name}" for name in (*CODE_FILES, *SOURCE_FILES)],
-        codes=f"{CODES}/codes.json",
+        of_seeds(*(f"{CODES}/{name}" for name in (*CODE_FILES, *SOURCE_FILES, "codes.json"))),
     wildcard_constraints:
         dataset=of_kind("edits"),

@@ -1,5 +1,13 @@
 # Stage measure: one JSON file for every number, and per-atom tables.
 
+TRAIN_CODES = f"{CODES}/codes.json".replace("{dataset}", RUN.train)
+# What a call that measures one SAE on one store takes.
+MEASURED = {
+    "weights": f"{SAE}/sae.safetensors",
+    "codes": f"{CODES}/codes.json",
+    "folder": SAE_METRICS_FOLDER,
+}
+
 
 rule measure_embeddings:
     input:
@@ -78,22 +86,22 @@ rule measure_classifier:
 
 rule measure_sae:
     input:
+        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
         store=f"{STORE}/store.json",
-        weights=f"{SAE}/sae.safetensors",
-        codes=f"{CODES}/codes.json",
     output:
-        files(SAE_METRICS_FOLDER, SAE_METRICS),
-        tables(SAE_METRICS_FOLDER, SAE_TABLES),
-        atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet",
+        of_seeds(
+            *files(SAE_METRICS_FOLDER, SAE_METRICS),
+            *tables(SAE_METRICS_FOLDER, (*SAE_TABLES, "atoms")),
+        ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}.tsv"
     conda:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_sae.py"),
-        folder=SAE_METRICS_FOLDER,
+        each=each_seed(**MEASURED, atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet"),
         settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap")},
         # The same samples for every SAE of a model: their differences are not ones of sampling.
         seed=lambda w: seed_of("measure", w.model, w.dataset),
@@ -103,16 +111,16 @@ rule measure_sae:
 
 rule measure_factors:
     input:
+        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
         store=f"{STORE}/store.json",
-        weights=f"{SAE}/sae.safetensors",
-        codes=f"{CODES}/codes.json",
     output:
-        files(SAE_METRICS_FOLDER, FACTOR_METRICS),
-        atoms=f"{SAE_METRICS_FOLDER}/factors.parquet",
+        of_seeds(
+            *files(SAE_METRICS_FOLDER, FACTOR_METRICS), f"{SAE_METRICS_FOLDER}/factors.parquet"
+        ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-factors.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-factors.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-factors.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-factors.tsv"
     wildcard_constraints:
         dataset=one_of(
             name
@@ -123,7 +131,7 @@ rule measure_factors:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_factors.py"),
-        folder=SAE_METRICS_FOLDER,
+        each=each_seed(**MEASURED, atoms=f"{SAE_METRICS_FOLDER}/factors.parquet"),
         tau=RUN.config["measure"]["tau"],
     script:
         "../../scripts/measure/measure_factors.py"
@@ -131,20 +139,19 @@ rule measure_factors:
 
 rule measure_quality:
     input:
+        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
         store=f"{STORE}/store.json",
-        weights=f"{SAE}/sae.safetensors",
-        codes=f"{CODES}/codes.json",
     output:
-        files(SAE_METRICS_FOLDER, QUALITY_METRICS),
+        of_seeds(*files(SAE_METRICS_FOLDER, QUALITY_METRICS)),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-quality.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-quality.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-quality.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-quality.tsv"
     conda:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_quality.py"),
-        folder=SAE_METRICS_FOLDER,
+        each=each_seed(**MEASURED),
         insertion=RUN.config["measure"]["insertion"],
         seed=lambda w: seed_of("quality", w.model, w.dataset),
     script:
@@ -173,24 +180,31 @@ rule measure_stability:
 
 rule measure_interventions:
     input:
+        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
         store=f"{STORE}/store.json",
-        weights=f"{SAE}/sae.safetensors",
-        codes=f"{CODES}/codes.json",
-        train_codes=f"{CODES}/codes.json".replace("{dataset}", RUN.train),
     output:
-        [p for form in FORMS for p in files(f"{INTERVENTION_FOLDER}/{form}", FORM_METRICS)],
-        neighbours=f"{INTERVENTION_FOLDER}/neighbours.parquet",
+        of_seeds(
+            *(p for form in FORMS for p in files(f"{INTERVENTION_FOLDER}/{form}", FORM_METRICS)),
+            f"{INTERVENTION_FOLDER}/neighbours.parquet",
+        ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-interventions.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-interventions.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-interventions.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-interventions.tsv"
     wildcard_constraints:
         dataset=of_kind("pairs"),
     conda:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_interventions.py"),
-        folder=INTERVENTION_FOLDER,
+        each=each_seed(
+            **MEASURED
+            | {
+                "folder": INTERVENTION_FOLDER,
+                "train_codes": TRAIN_CODES,
+                "neighbours": f"{INTERVENTION_FOLDER}/neighbours.parquet",
+            }
+        ),
         settings={
             key: RUN.config["measure"][key]
             for key in ("tau", "means", "gap", "wasserstein", "ood")
@@ -203,38 +217,51 @@ rule measure_interventions:
 
 use rule measure_interventions as measure_class_interventions with:
     output:
-        [
-            path
-            for form in FORMS
-            for path in files(
-                f"{INTERVENTION_FOLDER}/{form}", (*FORM_METRICS, *FORM_CLASS_METRICS)
-            )
-        ],
-        neighbours=f"{INTERVENTION_FOLDER}/neighbours.parquet",
+        of_seeds(
+            *(
+                path
+                for form in FORMS
+                for path in files(
+                    f"{INTERVENTION_FOLDER}/{form}", (*FORM_METRICS, *FORM_CLASS_METRICS)
+                )
+            ),
+            f"{INTERVENTION_FOLDER}/neighbours.parquet",
+        ),
     wildcard_constraints:
         dataset=of_kind("classes"),
 
 
 rule measure_composed:
     input:
+        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
         store=f"{STORE}/store.json",
-        weights=f"{SAE}/sae.safetensors",
-        codes=f"{CODES}/codes.json",
-        train_codes=f"{CODES}/codes.json".replace("{dataset}", RUN.train),
     output:
-        [p for query in QUERIES for p in files(f"{COMPOSED_FOLDER}/{query}", COMPOSED_METRICS)],
-        neighbours=f"{COMPOSED_FOLDER}/neighbours.parquet",
+        of_seeds(
+            *(
+                p
+                for query in QUERIES
+                for p in files(f"{COMPOSED_FOLDER}/{query}", COMPOSED_METRICS)
+            ),
+            f"{COMPOSED_FOLDER}/neighbours.parquet",
+        ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-composed.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-composed.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-composed.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-composed.tsv"
     wildcard_constraints:
         dataset=of_kind("edits"),
     conda:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_composed.py"),
-        folder=COMPOSED_FOLDER,
+        each=each_seed(
+            **MEASURED
+            | {
+                "folder": COMPOSED_FOLDER,
+                "train_codes": TRAIN_CODES,
+                "neighbours": f"{COMPOSED_FOLDER}/neighbours.parquet",
+            }
+        ),
         settings={key: RUN.config["measure"][key] for key in ("tau", "ood")},
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
