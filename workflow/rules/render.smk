@@ -1,5 +1,9 @@
 # Stage render: tables and figures, from metrics only.
 
+# They are drawn as soon as they can be: whatever waits, Snakemake looks up all its inputs again
+# before every job, and a table has hundreds.
+RENDER_FIRST = 20
+
 
 rule render_table:
     input:
@@ -13,6 +17,7 @@ rule render_table:
         f"{LOGS}/render/{{target}}.log",
     wildcard_constraints:
         target=one_of(RUN.targets_of("table")),
+    priority: RENDER_FIRST
     conda:
         "../../envs/render.yaml"
     params:
@@ -44,6 +49,7 @@ rule render_figure:
         f"{LOGS}/render/{{target}}.log",
     wildcard_constraints:
         target=one_of(RUN.targets_of("figure")),
+    priority: RENDER_FIRST
     conda:
         "../../envs/render.yaml"
     params:
