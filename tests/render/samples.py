@@ -13,6 +13,8 @@ from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.intervened import FORMS
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.ranks import moving_average
+from isoenergy.measure.removal import QUERIES as RANKING_QUERIES
+from isoenergy.measure.removal import REMOVALS
 from isoenergy.render.figures import FIGURES, gather_figure
 from isoenergy.toy.sketch import SKETCHES
 
@@ -24,6 +26,7 @@ OF_SAES = {
     "toy": ("",),
     "interventions": ("SAE-A",),
     "composed": ("SAE-A",),
+    "ranking": ("SAE-A",),
     "sketch": ("",),
 }
 
@@ -208,6 +211,31 @@ def neighbours_table(rng):
     return densities_table(rng, [*forms, *queries], ("form", "modality", "query"))
 
 
+def margins_table(rng, n=40):
+    """Pairs of candidates of every removal and modality of the query; some flip."""
+    parts = []
+    for removal in REMOVALS:
+        for query in RANKING_QUERIES:
+            before, change = rng.uniform(0, 0.6, n), rng.uniform(-0.5, 0.3, n)
+            flipped = before + change < 0
+            told = {"removal": removal, "query": query, "before": before, "change": change}
+            parts.append(pd.DataFrame({**told, "flipped": flipped, "foretold": flipped}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def spreads_table(rng, n=30):
+    """A row per query; the first of each has no pair that flips."""
+    parts = []
+    for removal in REMOVALS:
+        for query in RANKING_QUERIES:
+            spread = rng.uniform(0.1, 0.8, n)
+            largest = spread * rng.uniform(0.2, 1, n)
+            largest[0] = np.nan
+            told = {"removal": removal, "query": query, "spread": spread}
+            parts.append(pd.DataFrame({**told, "largest_flip": largest}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def sketch_table(rng, n=12):
     parts = [
         {"form": form, "modality": modality, "cluster": np.repeat([0, 1], n // 2)}
@@ -229,6 +257,8 @@ TABLES = {
     "ranks": ranks_table,
     "sweep": sweep_table,
     "neighbours": neighbours_table,
+    "margins": margins_table,
+    "spreads": spreads_table,
     "sketch": sketch_table,
 }
 

@@ -39,6 +39,7 @@ TARGETS = (
     "figure_23",
     "figure_24",
     "figure_25",
+    "figure_ranking",
 )
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).
 BLINDNESS = {

@@ -83,6 +83,15 @@ def test_the_factor_table_tells_where_every_group_s_energy_goes(ci_run):
             assert sum(shares) == pytest.approx(1)
 
 
+def test_every_flip_of_a_ranking_is_foretold_by_proposition_3(ci_run):
+    for model in ("SceneCLIP", "SceneSigLIP"):
+        folder = ci_run.folder / f"results/ci/metrics/{model}/SAE-A/ranking/scenes"
+        for place in (folder / "atoms/image", folder / "atoms/text"):
+            assert _metric(place / "share_flipped.json") > 0
+            assert _metric(place / "share_of_flips_meeting_condition.json") == 1
+            assert _metric(place / "share_of_guaranteed_flipped.json") in (0, None)
+
+
 def test_the_sweep_tells_what_alignment_costs_and_the_rule_selects_from_it(ci_run):
     folder = ci_run.folder / "results/ci/metrics/SceneCLIP/SAE-A/sweep/scenes"
     sweep = pd.read_parquet(folder / "sweep.parquet")

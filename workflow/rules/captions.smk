@@ -62,6 +62,7 @@ WORDS = {
     "tau": str(RUN.config["measure"]["tau"]),
     "seed": str(SEED),
     "first_seed": str(SEEDS[0]),
+    "seeds": ", ".join(map(str, SEEDS)),
     "informed": str(INFORMED),
     "max_gap": str(MAX_GAP),
     "decomposed": f"{LARGEST_DENSE:,}",
@@ -83,12 +84,15 @@ SIZES = {
 }
 if RUN.swept():
     SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
-# The same of what tables and figures of interventions and queries show first.
+# The same of what tables and figures of interventions, rankings and queries show first.
 OWN_SIZES = {
     "own_pairs": ("recall_at_1", "pairs"),
     "own_gap": ("difference_in_mean", "images"),
     "own_wasserstein": ("wasserstein", "images"),
     "own_ood": ("ood_score", "images"),
+    "ranked_pairs": ("share_flipped", "candidate_pairs"),
+    "ranked_queries": ("share_flipped", "queries"),
+    "ranked_candidates": ("share_flipped", "candidates"),
     "triplets": ("recall", "triplets"),
     "own_triplets": ("ood_score", "triplets"),
 }
@@ -105,11 +109,12 @@ def sizes_of(target):
 
 
 def first_folder(target):
-    """The first metric folder of what a table or figure of interventions or queries shows."""
+    """The first metric folder that a table or figure of interventions, rankings or queries shows."""
     if target in TABLES:
         return table_sources(target)[0]["folders"][0]
     folder = next(iter(figure_folders(FIGURES[target]).values()))
-    return f"{folder}/{QUERIES[0] if FIGURES[target].OF == 'composed' else FORMS[0]}"
+    first = {"composed": QUERIES[0], "ranking": f"{REMOVALS[0]}/{RANKING_QUERIES[0]}"}
+    return f"{folder}/{first.get(FIGURES[target].OF, FORMS[0])}"
 
 
 def words_of(target):

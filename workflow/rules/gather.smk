@@ -9,6 +9,8 @@ from isoenergy.measure.intervened import FORMS, GAP_METRICS
 from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
 from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
 from isoenergy.measure.quality import QUALITY_METRICS
+from isoenergy.measure.removal import QUERIES as RANKING_QUERIES
+from isoenergy.measure.removal import RANKING_METRICS, REMOVALS
 from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
 from isoenergy.measure.selection import SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
@@ -52,6 +54,11 @@ def sae_folder(model, sae, n):
 def closing_folder(pattern, model, dataset, n):
     """Where interventions or queries of a model's first aligned SAE are measured."""
     return pattern.format(model=model, sae=RUN.aligned()[0], n=n, dataset=dataset)
+
+
+def ranking_folder(model):
+    """Where rankings by a model's first aligned SAE are measured."""
+    return RANKING_FOLDER.format(model=model, sae=RUN.aligned()[0], dataset=RUN.train)
 
 
 def baseline_folder():
@@ -261,6 +268,8 @@ def figure_folders(figure):
         return {("synthetic points", None): str(Path(SKETCH).parent)}
     if figure.OF == "sweep":
         return {(m, RUN.config["beta_sweep"]["sae"]): sweep_folder(m) for m in models}
+    if figure.OF == "ranking":
+        return {(m, RUN.aligned()[0]): ranking_folder(m) for m in models}
     if figure.OF in ("embeddings", "toy"):
         toys = RUN.toys() if figure.OF == "toy" else []
         folders = {(toy, None): TOY.format(toy=toy) for toy in toys}
@@ -335,6 +344,7 @@ def metric_files():
         paths += [f"{folder}/{TOY_METRICS[0]}.json" for folder in folders]
     closed = {"sae": RUN.aligned()[:1]}
     paths += every(f"{INTERVENTION_FOLDER}/neighbours.parquet", **closed)
+    paths += [f"{ranking_folder(model)}/margins.parquet" for model in MODELS]
     paths += [f"{baseline_folder()}/curve.parquet"]
     if RUN.config["datasets"]["edits"]:
         name = f"{COMPOSED_FOLDER}/neighbours.parquet"

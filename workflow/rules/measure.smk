@@ -178,6 +178,38 @@ rule measure_stability:
         "../../scripts/measure/measure_stability.py"
 
 
+rule measure_ranking:
+    input:
+        store=f"{STORE}/store.json",
+        weights=expand(f"{SAE}/sae.safetensors", n=SEEDS, allow_missing=True),
+        codes=expand(f"{CODES}/codes.json", n=SEEDS, allow_missing=True),
+    output:
+        [
+            path
+            for removal in REMOVALS
+            for query in RANKING_QUERIES
+            for path in files(f"{RANKING_FOLDER}/{removal}/{query}", RANKING_METRICS)
+        ],
+        margins=f"{RANKING_FOLDER}/margins.parquet",
+        spreads=f"{RANKING_FOLDER}/spreads.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-ranking.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-ranking.tsv"
+    wildcard_constraints:
+        # The codes of what an SAE was trained on say which atoms are bimodal.
+        dataset=one_of([RUN.train]),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_ranking.py"),
+        folder=RANKING_FOLDER,
+        tau=RUN.config["measure"]["tau"],
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_ranking.py"
+
+
 rule measure_interventions:
     input:
         of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),

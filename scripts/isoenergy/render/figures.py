@@ -24,6 +24,7 @@ from isoenergy.render import (
     neighbours,
     probing,
     queries,
+    ranking,
     ranks,
     scores,
     sketch,
@@ -47,8 +48,8 @@ class FigureModule(Protocol):
         What it shows, which says where its sources lie: ``"embeddings"`` or ``"sweep"`` (a panel
         per model), ``"saes"`` (a panel per model and SAE), ``"aligned"`` (the same, of SAEs
         trained with an alignment loss alone, where the run has any), ``"toy"`` (a panel per toy
-        experiment, then one per model), ``"interventions"`` or ``"composed"`` (a panel per model,
-        of its first such SAE) or ``"sketch"`` (a panel that needs neither).
+        experiment, then one per model), ``"interventions"``, ``"composed"`` or ``"ranking"`` (a
+        panel per model, of its first such SAE) or ``"sketch"`` (a panel that needs neither).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones, or the last ones where it is
         negative; None shows all.
@@ -95,6 +96,7 @@ FIGURES.register("figure_17")(ranks)
 FIGURES.register("figure_23")(queries)
 FIGURES.register("figure_24")(sketch)
 FIGURES.register("figure_25")(neighbours)
+FIGURES.register("figure_ranking")(ranking)
 
 
 def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
