@@ -24,6 +24,8 @@ from isoenergy.train.sae import ARCHITECTURES, SAE
 # Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
 # above, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
+# From this many atoms on a CPU takes the compiled loop, whose import costs about a second.
+COMPILED = 2048
 # A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
 # is then less than the rows x l0 x dim numbers of the atoms that every row chose.
 SMALL = 1 / 8
@@ -64,6 +66,11 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
+    if gram.device.type == "cpu" and len(gram) >= COMPILED:
+        from isoenergy.train.kernel import choose_by_gram
+
+        arrays = (correlations.numpy(), gram.numpy())
+        return torch.from_numpy(choose_by_gram(*arrays, l0, torch.get_num_threads()))
     chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
     change = torch.empty_like(correlations)
     for step in range(l0):
