@@ -62,7 +62,7 @@ def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):
     done = workflow.run("--dry-run", "figure_06", "--configfile", str(root / "config/demo.yaml"))
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    assert (planned["train_encoder"], planned["train_sae"]) == ("1", "1")
+    assert (planned["train_encoder"], planned["train_seeds"]) == ("1", "1")
     assert (planned["encode_store"], planned["encode_edits"]) == ("1", "1")
     assert planned["measure_composed"] == "1"
 
@@ -88,6 +88,20 @@ def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
     }
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, together):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    config["train"]["together"] = together
+    path = tmp_path / "trained.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = workflow.run("--dry-run", "figure_07", "saes", "--configfile", str(path))
+    planned = dict(re.findall(r"^(train_s\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    kinds, seeds = len(load_run(config, path, root).trained()), len(config["seeds"])
+    swept = config["beta_sweep"]["count"] + 1
+    apart = {"train_sae": str(kinds * seeds), "train_swept": str(swept)}
+    assert planned == ({"train_seeds": str(kinds), "train_sweep": "1"} if together else apart)
+
+
 def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
     config = yaml.safe_load((root / "config/demo.yaml").read_text())
     config["sae"]["beta"] = "auto"
@@ -99,9 +113,9 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert done.returncode == 0, done.stderr[-3000:]
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    assert (planned["train_sae"], planned["measure_sweep"]) == ("1", "1")
-    assert int(planned["train_swept"]) == config["beta_sweep"]["count"] + 1
-    rule = told.split("rule train_sae:")[1].split("output:")[0]
+    jobs = ("train_seeds", "train_sweep", "measure_sweep")
+    assert [planned[job] for job in jobs] == ["1", "1", "1"]
+    rule = told.split("rule train_seeds:")[1].split("output:")[0]
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
 
 

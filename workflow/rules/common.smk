@@ -80,23 +80,6 @@ def seed_of(*parts):
     return derive_seed(SEED, *parts)
 
 
-def of_seeds(*patterns):
-    """These files, for every seed of the run."""
-    return [path.replace("{n}", str(n)) for n in SEEDS for path in patterns]
-
-
-def each_seed(**named):
-    """The calls of a job that does its work for every seed; see scripts/binding.py.
-
-    A job's start takes as long as its work on a small store, so that what follows training is one
-    job for all seeds.
-    """
-    return lambda wildcards: [
-        {name: value.format(**dict(wildcards.items()), n=n) for name, value in named.items()}
-        for n in SEEDS
-    ]
-
-
 wildcard_constraints:
     dataset=one_of(RUN.datasets),
     model=one_of(RUN.models),

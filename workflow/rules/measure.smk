@@ -1,13 +1,5 @@
 # Stage measure: one JSON file for every number, and per-atom tables.
 
-TRAIN_CODES = f"{CODES}/codes.json".replace("{dataset}", RUN.train)
-# What a call that measures one SAE on one store takes.
-MEASURED = {
-    "weights": f"{SAE}/sae.safetensors",
-    "codes": f"{CODES}/codes.json",
-    "folder": SAE_METRICS_FOLDER,
-}
-
 
 rule measure_embeddings:
     input:

@@ -1,0 +1,74 @@
+# Jobs that do their work several times: the calls of each, see scripts/binding.py.
+
+TOGETHER = RUN.config["train"]["together"]
+BETAS = RUN.sweep_betas() if RUN.config["beta_sweep"] else ["0"]
+CHECKPOINT = ("sae.safetensors", "config.json", "history.parquet")
+TRAIN_CODES = f"{CODES}/codes.json".replace("{dataset}", RUN.train)
+# What a call that measures one SAE on one store takes.
+MEASURED = {
+    "weights": f"{SAE}/sae.safetensors",
+    "codes": f"{CODES}/codes.json",
+    "folder": SAE_METRICS_FOLDER,
+}
+
+
+def of_seeds(*patterns):
+    """These files, for every seed of the run."""
+    return [path.replace("{n}", str(n)) for n in SEEDS for path in patterns]
+
+
+def each_seed(**named):
+    """The calls of a job that does its work for every seed; see scripts/binding.py.
+
+    A job's start takes as long as its work on a small store, so that what follows training is one
+    job for all seeds.
+    """
+    return lambda wildcards: [
+        {name: value.format(**dict(wildcards.items()), n=n) for name, value in named.items()}
+        for n in SEEDS
+    ]
+
+
+def training_call(folder, what, seed, **training):
+    """The training of one SAE into a folder; see scripts/binding.py."""
+    return {
+        "weights": f"{folder}/sae.safetensors",
+        "config": f"{folder}/config.json",
+        "history": f"{folder}/history.parquet",
+        "state": f"{folder}/state.safetensors",
+        "training": {**RUN.config["sae_training"], **training},
+        "seed": seed,
+        "what": f"train {what}",
+    }
+
+
+def seed_trainings(wildcards):
+    """The calls of a job that trains one seed, or all of them."""
+    model, sae = wildcards.model, wildcards.sae
+    return [
+        training_call(
+            SAE.format(model=model, sae=sae, n=n),
+            f"{model} {sae} seed {n}",
+            # Every kind of SAE starts from the same atoms and sees the pairs in the same order.
+            seed_of("sae", model, n),
+            alignment=RUN.alignment(sae),
+            beta=RUN.beta(model, sae),
+        )
+        for n in ([wildcards.n] if "n" in wildcards.keys() else SEEDS)
+    ]
+
+
+def sweep_trainings(wildcards):
+    """The calls of a job that trains one beta of a sweep, or all of them."""
+    model, sae = wildcards.model, wildcards.sae
+    return [
+        training_call(
+            SWEPT.format(model=model, sae=sae, beta=beta),
+            f"{model} {sae} beta {beta}",
+            seed_of("sae", model, RUN.config["beta_sweep"]["seed"]),
+            epochs=RUN.config["beta_sweep"]["epochs"],
+            alignment=RUN.alignment(sae),
+            beta=float(beta),
+        )
+        for beta in ([wildcards.beta] if "beta" in wildcards.keys() else BETAS)
+    ]
