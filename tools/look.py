@@ -2,7 +2,7 @@
 
 ``python tools/look.py results/demo/report.html --out shots`` prints, for each width, errors on the
 console, requests to anything but the page itself, and by how much the page is wider than the
-window, and keeps a screenshot of the whole page.
+window, and keeps screenshots of the whole page.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = (1280, 420)
 HEIGHT = 900
-# Pictures larger than this are cut: a taller one cannot be drawn.
-TALLEST = 16_000
+# A taller page is kept in several pictures.
+TALLEST = 6_000
 SECONDS = 60
 
 
@@ -148,7 +148,7 @@ def visit(
     width : int
         Of the window in CSS pixels.
     picture : path, optional
-        Where to keep a screenshot of the whole page, a PNG.
+        Where to keep a screenshot of the page, a PNG; of a tall one ``NAME.2.png`` and so on go on.
     expression : str
         JavaScript to evaluate once the page is there, for ``Visit.answer``.
     """
@@ -171,10 +171,13 @@ def visit(
     wide = "document.documentElement.scrollWidth - window.innerWidth"
     found.overflow = max(0, evaluate(wide))
     if picture is not None:
-        tall = min(evaluate("document.documentElement.scrollHeight"), TALLEST)
-        clip = {"x": 0, "y": 0, "width": width, "height": tall, "scale": 1}
-        shot = browser.ask("Page.captureScreenshot", session, captureBeyondViewport=True, clip=clip)
-        Path(picture).write_bytes(base64.b64decode(shot["data"]))
+        tall = evaluate("document.documentElement.scrollHeight")
+        for part, top in enumerate(range(0, tall, TALLEST), start=1):
+            piece = {"x": 0, "y": top, "width": width, "height": min(TALLEST, tall - top)}
+            words = {"captureBeyondViewport": True, "clip": {**piece, "scale": 1}}
+            shot = browser.ask("Page.captureScreenshot", session, **words)
+            name = Path(picture) if part == 1 else Path(picture).with_suffix(f".{part}.png")
+            name.write_bytes(base64.b64decode(shot["data"]))
     for event in browser.events:
         _note(found, event, address)
     browser.ask("Target.closeTarget", targetId=target)
