@@ -1,7 +1,13 @@
 import pandas as pd
 import pytest
 
-from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, table_of
+from isoenergy.report.beside import (
+    claims_beside,
+    numbers_beside,
+    read_comparison,
+    read_digits,
+    table_of,
+)
 from isoenergy.report.claims import Finding, printed_numbers
 from isoenergy.report.compare import COMPARED, compare
 
@@ -55,7 +61,7 @@ def test_a_table_without_a_measured_claim_has_none(claims):
 
 
 def test_numbers_have_a_column_per_model_or_else_per_variant(compared):
-    first = numbers_beside("table_01", compared)
+    first = numbers_beside("table_01", compared, {})
     six = ["CLIP", "CLIP-L", "OpenCLIP", "OpenCLIP-L", "SigLIP", "SigLIP2"]
     assert first["columns"] == six
     assert first["names"] == ["metric", "variant"]
@@ -64,21 +70,29 @@ def test_numbers_have_a_column_per_model_or_else_per_variant(compared):
     assert [cell["paper"] for cell in rho["cells"]] == [
         *("4.232", "4.086", "16.02", "16.58", "2.182", "1.475")
     ]
-    third = numbers_beside("table_03", compared)
+    third = numbers_beside("table_03", compared, {})
     assert third["columns"] == ["ReLU", "JumpReLU", "TopK", "BatchTopK", "SAE", "SAE-A"]
     assert third["names"] == ["metric"]
-    fifth = numbers_beside("table_05", compared)
+    fifth = numbers_beside("table_05", compared, {})
     assert (fifth["columns"], fifth["names"]) == (["SAE", "SAE-A"], ["dataset", "metric"])
 
 
+def test_the_papers_numbers_keep_their_digits(root, compared):
+    digits = read_digits(root / "config/paper_values.tsv")
+    rows = numbers_beside("table_01", compared, digits)["rows"]
+    shown = {tuple(row["names"]): [cell["paper"] for cell in row["cells"]] for row in rows}
+    assert shown["p_acc", "SAE-A"] == ["0.915", "0.868", "0.880", "0.873", "0.899", "0.903"]
+    assert shown["δ_r", "SAE-A"] == ["0.125", "0.021", "0.018", "−0.000", "0.006", "−0.006"]
+
+
 def test_numbers_of_the_notebooks_are_not_printed(compared):
-    assert numbers_beside("table_summary", compared) is None
-    assert numbers_beside("figure_02", compared) is None
-    assert sum(numbers_beside("table_01", compared)["counts"].values()) == 72
+    assert numbers_beside("table_summary", compared, {}) is None
+    assert numbers_beside("figure_02", compared, {}) is None
+    assert sum(numbers_beside("table_01", compared, {})["counts"].values()) == 72
 
 
 def test_nothing_is_judged_in_a_run_of_other_models(compared):
-    numbers = numbers_beside("table_01", compared)
+    numbers = numbers_beside("table_01", compared, {})
     assert (numbers["judged"], numbers["found"]) == (False, False)
     assert numbers["counts"] == {"not comparable": 72}
     assert numbers["reasons"]["model CLIP is not in this run"] == 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isoenergy.errors import InputError
 from isoenergy.render.tables import TABLES
 from isoenergy.report.claims import ABSENT, FAILS, held_in_print
-from isoenergy.report.compare import AGREES, APART, DIFFERS
+from isoenergy.report.compare import AGREES, APART, DIFFERS, KEYS
 from isoenergy.report.words import rule_of, short
 
 if TYPE_CHECKING:
@@ -38,6 +39,23 @@ def read_comparison(path: str | Path) -> pd.DataFrame:
     columns = pd.read_csv(path, nrows=0).columns
     numbers = {name: "" for name in columns if name not in text}
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=numbers)
+
+
+def read_digits(path: str | Path) -> dict[tuple[str, ...], str]:
+    """The paper's numbers as it prints them, trailing zeros and all, by ``compare.KEYS``.
+
+    Parameters
+    ----------
+    path : path
+        ``config/paper_values.tsv``.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {
+            tuple(row[key] for key in KEYS): row["value"].replace("-", "−")
+            for row in rows
+            if row["source"] == "paper"
+        }
 
 
 def table_of(claim: Mapping[str, Any]) -> str:
@@ -105,7 +123,9 @@ def _finding(row: Any) -> dict[str, Any]:
     }
 
 
-def numbers_beside(target: str, compared: pd.DataFrame) -> dict[str, Any] | None:
+def numbers_beside(
+    target: str, compared: pd.DataFrame, digits: Mapping[tuple[str, ...], str]
+) -> dict[str, Any] | None:
     """The paper's printed numbers of a table with ours beside them.
 
     Parameters
@@ -113,6 +133,8 @@ def numbers_beside(target: str, compared: pd.DataFrame) -> dict[str, Any] | None
     target : str
     compared : DataFrame
         ``compare.csv``. Numbers of the authors' notebooks are left out: they are not printed.
+    digits : mapping
+        See :func:`read_digits`.
 
     Returns
     -------
@@ -133,7 +155,7 @@ def numbers_beside(target: str, compared: pd.DataFrame) -> dict[str, Any] | None
     rows: dict[tuple, dict[str, dict]] = {}
     for number in own.itertuples():
         key = tuple(getattr(number, name) for name in names)
-        rows.setdefault(key, {})[getattr(number, across)] = _pair(number)
+        rows.setdefault(key, {})[getattr(number, across)] = _pair(number, digits)
     metric = names.index("metric")
     return {
         "columns": columns,
@@ -156,9 +178,10 @@ def numbers_beside(target: str, compared: pd.DataFrame) -> dict[str, Any] | None
     }
 
 
-def _pair(number: Any) -> dict[str, Any]:
+def _pair(number: Any, digits: Mapping[tuple[str, ...], str]) -> dict[str, Any]:
+    key = tuple(getattr(number, name) for name in KEYS)
     return {
-        "paper": short(number.paper, number.paper_sd),
+        "paper": digits.get(key, short(number.paper)),
         "ours": "" if number.ours != number.ours else short(number.ours, number.sd),
         "verdict": number.verdict,
         "differs": number.verdict == DIFFERS,

@@ -14,7 +14,7 @@ from isoenergy.files import write_text
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES, lay_out
 from isoenergy.render.tidy import COLUMNS
-from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison
+from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
 from isoenergy.report.claims import VERDICTS, printed_numbers
 from isoenergy.report.contents import arrange
 from isoenergy.report.fill import fill_page
@@ -86,14 +86,14 @@ def write_report(
     numbers, found = read_comparison(compared), read_comparison(findings)
     registry = list(read_registry(claims, load_schema(claims_schema)).values())
     values = read_registry(paper_values, load_schema(paper_values_schema))
-    printed = printed_numbers(list(values.values()))
+    printed, digits = printed_numbers(list(values.values())), read_digits(paper_values)
     parts = {}
     for target in targets:
         name = target["target"]
         parts[name] = _part(results, target) | {
             "cost": cost_of(target, config_file),
             "claims": claims_beside(name, registry, found, printed),
-            "numbers": numbers_beside(name, numbers),
+            "numbers": numbers_beside(name, numbers, digits),
         }
     text = fill_page(
         TEMPLATE,
