@@ -1,7 +1,9 @@
 """Write what README.md and config/README.md take from registries and schemas (`make docs`)."""
 
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +23,9 @@ NEEDS = {
     "edits": "`datasets.edits`",
     "nothing": "",
 }
+
+# Tight enough to be read at the width of a page.
+CLOSE = '%%{init: {"flowchart": {"nodeSpacing": 12, "rankSpacing": 36, "padding": 8}}}%%'
 
 
 def read_schema(name: str) -> dict:
@@ -59,6 +64,61 @@ def readings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rule_graph() -> str:
+    """Which rule of the demo takes what which other gives, as a diagram in mermaid.
+
+    An arrow that follows from others is left out, else there would be twice as many.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", folder]
+        words += ["--configfile", str(ROOT / "config/demo.yaml"), "--rulegraph", "mermaid-js"]
+        command = [sys.executable, "-m", "snakemake", "results/demo/report.html", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]$", done.stdout, flags=re.M))
+    arrows = re.findall(r"^\s*(id\d+) --> (id\d+)$", done.stdout, flags=re.M)
+    stages = rules_by_stage(set(names.values()))
+    order = [rule for rules in stages.values() for rule in rules]
+    kept = reduce_graph({(names[start], names[end]) for start, end in arrows})
+    lines = ["```mermaid", CLOSE, "flowchart LR"]
+    for stage, rules in stages.items():
+        lines += [f"  subgraph {stage}", *(f"    {rule}" for rule in rules), "  end"]
+    where = sorted(kept, key=lambda arrow: [order.index(rule) for rule in arrow])
+    return "\n".join([*lines, *(f"  {start} --> {end}" for start, end in where), "```"]) + "\n"
+
+
+def rules_by_stage(rules: set[str]) -> dict[str, list[str]]:
+    """Rules under their stage, the name of their file, both in the order of the workflow."""
+    included = re.findall(
+        r'^include: "rules/(\w+)\.smk"', (ROOT / "workflow/Snakefile").read_text(), flags=re.M
+    )
+    stages = {}
+    for stage in included:
+        text = (ROOT / f"workflow/rules/{stage}.smk").read_text()
+        own = [
+            rule
+            for rule in re.findall(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, flags=re.M)
+            if rule in rules
+        ]
+        if own:
+            stages[stage] = own
+    return stages
+
+
+def reduce_graph(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The arrows of an acyclic graph that no longer way replaces."""
+
+    def reached(start: str) -> set[str]:
+        ends = {end for other, end in arrows if other == start}
+        return ends.union(*map(reached, ends))
+
+    longer = {
+        (start, far) for start, end in arrows for far in reached(end) if (start, far) in arrows
+    }
+    return arrows - longer
+
+
 def fill(text: str, name: str, content: str) -> str:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -70,9 +130,19 @@ def documents() -> dict[Path, str]:
     """Each document with its generated parts made anew."""
     readme, config = ROOT / "README.md", ROOT / "config/README.md"
     told = fill(readme.read_text(), "targets", target_table())
+    told = fill(told, "rules", rule_graph())
     filled = {readme: fill(told, "readings", readings_table())}
     text = config.read_text()
-    registries = ("models", "datasets", "saes", "targets", "toy_search", "paper_values", "claims")
+    registries = (
+        "models",
+        "datasets",
+        "saes",
+        "targets",
+        "contents",
+        "toy_search",
+        "paper_values",
+        "claims",
+    )
     for name in ("config", *registries):
         text = fill(text, name, describe(read_schema(name)))
     return {**filled, config: text}

@@ -7,7 +7,8 @@ import yaml
 
 from isoenergy.render.tidy import COLUMNS
 from isoenergy.report.claims import ABSENT, FAILS, VERDICTS
-from isoenergy.report.comparison import rule_of, short, write_comparison
+from isoenergy.report.comparison import write_comparison
+from isoenergy.report.words import rule_of, short
 
 ROWS = [
     # metric, SAE, model, data set, value, spread
@@ -35,6 +36,7 @@ def _write(root, folder, config="config", titles=None, tables=True):
         schemas / "claims.schema.yaml",
         root / "config/config.yaml",
         f"config/{config}.yaml",
+        f" --configfile config/{config}.yaml",
         yaml.safe_load((root / f"config/{config}.yaml").read_text()),
         **paths,
     )

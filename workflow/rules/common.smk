@@ -132,7 +132,7 @@ def tell_results():
             print(f"{target}  {RESULTS}/{kind}s/{target}.{'md' if kind == 'table' else 'png'}")
         elif target in ("report", "all"):
             print(f"report  {RESULTS}/report.html")
-        if target in ("compare", "all"):
+        if target in ("report", "compare", "all"):
             print(f"compare  {RESULTS}/compare.html")
 
 

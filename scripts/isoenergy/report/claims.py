@@ -181,3 +181,18 @@ def examine(claim: Mapping[str, Any], numbers: Numbers) -> list[Finding]:
         )
     nothing = (math.nan,) * 6
     return findings or [Finding(claim["claim"], "", "", *nothing, ABSENT)]
+
+
+def held_in_print(claim: Mapping[str, Any], printed: Numbers) -> tuple[int, int]:
+    """For how many of the paper's own numbers a claim holds, and how many can be judged.
+
+    Parameters
+    ----------
+    claim : mapping
+        A row of ``config/claims.tsv``.
+    printed : mapping
+        See :func:`printed_numbers`.
+    """
+    verdicts = [found.verdict for found in examine(claim, printed)]
+    judged = len(verdicts) - verdicts.count(ABSENT)
+    return judged - verdicts.count(FAILS), judged

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,11 +12,12 @@ import yaml
 
 from isoenergy.files import write_text
 from isoenergy.report.claims import (
-    ABSENT,
     FAILS,
     VERDICTS,
     Finding,
+    Numbers,
     examine,
+    held_in_print,
     numbers_of,
     printed_numbers,
 )
@@ -30,15 +30,14 @@ from isoenergy.report.compare import (
     without_counterpart,
 )
 from isoenergy.report.compare import VERDICTS as VERDICTS_ON_NUMBERS
-from isoenergy.report.page import command_options, fill_page, heading_of
+from isoenergy.report.fill import fill_page
+from isoenergy.report.words import heading_of, label_of, rule_of, short
 from isoenergy.schema import load_schema, read_registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEMPLATE = "comparison.html"
-# Significant digits on the page; the csv files hold all.
-_DIGITS, _MOST_DECIMALS = 4, 6
 
 
 def write_comparison(
@@ -50,6 +49,7 @@ def write_comparison(
     claims_schema: str | Path,
     reference: str | Path,
     config_file: str,
+    options: str,
     config: Mapping[str, Any],
     csv: str | Path,
     findings: str | Path,
@@ -73,7 +73,9 @@ def write_comparison(
     reference : path
         The paper's config: numbers under other settings than its are not compared.
     config_file : str
-        For the command that makes this page.
+        Where the config is from, for readers.
+    options : str
+        What follows ``snakemake compare`` to make this page; see ``words.command_options``.
     config : mapping
         This run's config.
     csv, findings, page : path
@@ -98,10 +100,10 @@ def write_comparison(
     text = fill_page(
         TEMPLATE,
         config_file=config_file,
-        options=command_options(config_file, config),
+        options=options,
         models=list(dict.fromkeys(tidy.model)),
         datasets=list(dict.fromkeys(tidy.dataset)),
-        claims=[_claim_part(c, examined[c["claim"]], examine(c, printed)) for c in registry],
+        claims=[_claim_part(c, examined[c["claim"]], printed) for c in registry],
         claim_counts={name: _count(every, name) for name in VERDICTS},
         verdicts=VERDICTS_ON_NUMBERS,
         table_counts=_table_counts(compared),
@@ -115,49 +117,14 @@ def write_comparison(
     write_text(page, text)
 
 
-def short(value: float, sd: float = math.nan) -> str:
-    """A number for readers, e.g. ``0.1234``; with a spread both end at its second digit.
-
-    Examples
-    --------
-    >>> short(0.98977, 0.00057)
-    '0.98977 ± 0.00057'
-    >>> short(43.21, 5.17)
-    '43.2 ± 5.2'
-    """
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if math.isfinite(sd) and sd > 0:
-        decimals = min(max(1 - math.floor(math.log10(sd)), 0), _MOST_DECIMALS)
-        text = f"{value:.{decimals}f} ± {sd:.{decimals}f}"
-    else:
-        text = f"{value:.{_DIGITS}g}" + (f" ± {sd:g}" if math.isfinite(sd) else "")
-    return text.replace("-", "−")
-
-
-def rule_of(claim: Mapping[str, Any]) -> str:
-    """A claim as a formula, e.g. ``r2 SAE-A − r2 SAE > −0.05``."""
-    left = f"{claim['metric']} {claim['variant']}"
-    bound = short(claim["bound"])
-    if claim["against"] is not None:
-        factor = "" if claim["factor"] == 1 else f"{short(claim['factor'])} × "
-        left += f" − {factor}{claim['against']} {claim['against_variant']}"
-    if claim["relation"] == "within":
-        return f"|{left}| < {bound}"
-    return f"{left} {'>' if claim['relation'] == 'above' else '<'} {bound}"
-
-
 def _claim_part(
-    claim: Mapping[str, Any], ours: Sequence[Finding], printed: Sequence[Finding]
+    claim: Mapping[str, Any], ours: Sequence[Finding], printed: Numbers
 ) -> dict[str, Any]:
-    judged = [found for found in printed if found.verdict != ABSENT]
-    held = sum(found.verdict != FAILS for found in judged)
+    held, judged = held_in_print(claim, printed)
     left, right = claim["variant"], claim["against_variant"]
     if left == right:
         left, right = claim["metric"], claim["against"]
-    told = f"It holds for {held} of {len(judged)} of the paper's own numbers."
+    told = f"It holds for {held} of {judged} of the paper's own numbers."
     return dict(claim) | {
         "left": left,
         "right": right,
@@ -187,7 +154,7 @@ def _count(found: Sequence[Finding], verdict: str) -> int:
 def _table_counts(compared: pd.DataFrame) -> dict[str, list[int]]:
     counts = Counter(zip(compared.table, compared.verdict, strict=True))
     rows = {
-        _label(table): [counts[table, verdict] for verdict in VERDICTS_ON_NUMBERS]
+        label_of(table): [counts[table, verdict] for verdict in VERDICTS_ON_NUMBERS]
         for table in dict.fromkeys(compared.table)
     }
     total = Counter(compared.verdict)
@@ -198,20 +165,14 @@ def _reasons(compared: pd.DataFrame) -> dict[str, int]:
     return dict(Counter(compared[compared.verdict == APART].why).most_common())
 
 
-def _label(table: str) -> str:
-    """``Table 1`` for ``table_01``, ``Summary`` for ``table_summary``."""
-    number = table.removeprefix("table_")
-    return f"Table {int(number)}" if number.isdigit() else number.capitalize()
-
-
 def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
     """The numbers that have ours beside them, table by table."""
     shown = compared[compared.ours.notna()]
     return [
         {
             "table": table,
-            "label": _label(table),
-            "heading": heading_of(table, titles[table]) if table in titles else _label(table),
+            "label": label_of(table),
+            "heading": heading_of(table, titles[table]) if table in titles else label_of(table),
             "rows": [
                 {
                     "names": (row.metric, row.variant, row.model),

@@ -1,62 +1,77 @@
-"""The report: one self-contained HTML page with every table and figure of a run."""
+"""The report: one self-contained HTML page with every table and figure, in the paper's order."""
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from isoenergy import __version__
 from isoenergy.errors import InputError
 from isoenergy.files import write_text
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES, lay_out
 from isoenergy.render.tidy import COLUMNS
+from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
+from isoenergy.report.claims import VERDICTS, printed_numbers
+from isoenergy.report.contents import arrange
+from isoenergy.report.fill import fill_page
+from isoenergy.report.provenance import commit, machine, versions
+from isoenergy.report.words import cost_of, heading_of
+from isoenergy.schema import load_schema, read_registry
 
 TEMPLATE = "page.html"
 FORMS = {"table": ("csv", "md", "tex"), "figure": ("pdf", "png")}
-# Packages that decide numbers or pictures; their versions stand at the foot of the page.
-PACKAGES = (
-    "matplotlib",
-    "numpy",
-    "pandas",
-    "POT",
-    "scikit-learn",
-    "scipy",
-    "snakemake",
-    "torch",
-    "transformers",
-)
+# Pixels of the page for one of a figure: one as wide as the paper's text, 7 in, fills the page, and
+# all have letters of one size.
+_SCALE = 0.68
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def write_report(
     results: str | Path,
     targets: Sequence[Mapping[str, Any]],
+    contents: str | Path,
+    contents_schema: str | Path,
+    compared: str | Path,
+    findings: str | Path,
+    paper_values: str | Path,
+    paper_values_schema: str | Path,
+    claims: str | Path,
+    claims_schema: str | Path,
+    pyproject: str | Path,
     config_file: str,
+    options: str,
     config: Mapping[str, Any],
     page: str | Path,
 ) -> None:
     """Write the report.
 
     Everything is inside the page: it opens without a network, and asks no host for anything. Text
-    from data and config is escaped. Equal results give equal bytes: the page has no date.
+    from data and config is escaped. Equal results give equal bytes on one machine and commit: the
+    page has no date.
 
     Parameters
     ----------
     results : path
         Root of the results; tables and figures are read from there.
     targets : sequence of mapping
-        What to show, in order: ``target``, ``kind`` ("table" or "figure") and
-        ``title``.
+        What to show: ``target``, ``kind`` ("table" or "figure"), ``title``, ``cost_demo`` and
+        ``cost_paper``.
+    contents, contents_schema : path
+        The registry ``config/contents.tsv``, the paper's order, and its schema.
+    compared, findings : path
+        ``compare.csv`` and ``compare_claims.csv`` of this run.
+    paper_values, paper_values_schema, claims, claims_schema : path
+        The registries ``config/paper_values.tsv`` and ``config/claims.tsv`` with their schemas.
+    pyproject : path
+        The packages whose versions are told; the repository is its folder.
     config_file : str
-        For the commands that regenerate each part.
+        Where the config is from, for readers.
+    options : str
+        What follows ``snakemake TARGET`` to make a part again; see ``words.command_options``.
     config : mapping
         Shown in full.
     page : path
@@ -65,32 +80,36 @@ def write_report(
     Raises
     ------
     InputError
-        If a table or a figure is missing.
+        If a table, a figure or the comparison is missing.
     """
     results = Path(results)
-    parts = [_part(results, target) for target in targets]
+    numbers, found = read_comparison(compared), read_comparison(findings)
+    registry = list(read_registry(claims, load_schema(claims_schema)).values())
+    values = read_registry(paper_values, load_schema(paper_values_schema))
+    printed, digits = printed_numbers(list(values.values())), read_digits(paper_values)
+    parts = {}
+    for target in targets:
+        name = target["target"]
+        parts[name] = _part(results, target) | {
+            "cost": cost_of(target, config_file),
+            "claims": claims_beside(name, registry, found, printed),
+            "numbers": numbers_beside(name, numbers, digits),
+        }
     text = fill_page(
         TEMPLATE,
+        sections=arrange(list(parts), contents, contents_schema),
         parts=parts,
+        verdicts={
+            verdict: count for verdict in VERDICTS if (count := (found.verdict == verdict).sum())
+        },
         config_file=config_file,
-        options=command_options(config_file, config),
+        options=options,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        versions={"isoenergy": __version__} | _versions(),
+        versions=versions(pyproject),
+        commit=commit(Path(pyproject).resolve().parent),
+        machine=machine(),
     )
     write_text(page, text)
-
-
-def fill_page(template: str, **values: Any) -> str:
-    """A page of this folder with its fields filled; text is escaped, an unknown field an error."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["subscripts"] = subscripts
-    return environment.get_template(template).render(**values)
 
 
 def read_grid(path: Path, name: str) -> Grid:
@@ -110,24 +129,6 @@ def read_grid(path: Path, name: str) -> Grid:
     return lay_out(TABLES[name], tidy)
 
 
-def subscripts(label: str) -> Markup:
-    """Words with symbols such as ``p_acc`` as HTML with subscripts, everything else escaped."""
-    return Markup(re.sub(r"\b(\w)_([a-z]+)\b", r"\1<sub>\2</sub>", str(escape(label))))
-
-
-def heading_of(target: str, title: str) -> str:
-    """What stands above a part: "Table 1: TITLE" for ``table_01``, the title alone for others."""
-    kind, _, number = target.partition("_")
-    return f"{kind.capitalize()} {int(number)}: {title}" if number.isdigit() else title
-
-
-def command_options(config_file: str, config: Mapping[str, Any]) -> str:
-    """What follows ``snakemake TARGET`` to run with the same config."""
-    if config.get("store"):
-        return f" --config store={config['store']}"
-    return "" if config_file == "config/config.yaml" else f" --configfile {config_file}"
-
-
 def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:
     name, kind = target["target"], target["kind"]
     folder = results / f"{kind}s"
@@ -139,7 +140,24 @@ def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:
     }
     if kind == "table":
         return part | {"grid": read_grid(folder / f"{name}.csv", name)}
-    return part | {"image": base64.b64encode(_read_bytes(folder / f"{name}.png")).decode("ascii")}
+    image = _read_bytes(folder / f"{name}.png")
+    return part | {
+        "image": base64.b64encode(image).decode("ascii"),
+        "size": [round(_SCALE * side) for side in picture_size(image, folder / f"{name}.png")],
+    }
+
+
+def picture_size(image: bytes, path: str | Path) -> tuple[int, int]:
+    """Width and height of a PNG, from its first chunk.
+
+    Raises
+    ------
+    InputError
+        If it is no PNG; the message names ``path``.
+    """
+    if not image.startswith(_PNG) or image[12:16] != b"IHDR" or len(image) < 24:
+        raise InputError(f"{path} is no PNG picture; run its target again")
+    return int.from_bytes(image[16:20], "big"), int.from_bytes(image[20:24], "big")
 
 
 def _read(path: Path) -> str:
@@ -151,14 +169,3 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; run its target before the report") from None
-
-
-def _versions() -> dict[str, str]:
-    """Installed versions; a rule's own environment may lack some packages."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
