@@ -19,6 +19,8 @@ NEEDS = {
     "transfer": "`datasets.transfer`",
     "classes": "`datasets.classes`",
     "edits": "`datasets.edits`",
+    "captions": "of a store: captions",
+    "pictures": "no store",
     "nothing": "",
 }
 
