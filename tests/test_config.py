@@ -2,6 +2,7 @@ import copy
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -189,6 +190,36 @@ def test_factors_are_a_target_only_where_they_are_known(root, load):
     assert sorted(demo.targets_of("figure"), key=names.index) == demo.targets_of("figure")
 
 
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (["CLIP", "SigLIP", "SigLIP2"], "SigLIP"),
+        (["CLIP", "SceneSigLIP", "SigLIP"], "SceneSigLIP"),
+        (["CLIP", "OpenCLIP"], "OpenCLIP"),
+    ],
+)
+def test_galleries_are_of_the_first_siglip_model_else_of_the_last(changed, load, models, expected):
+    changes = {"models": models, "encoder_training.epochs": {"SceneSigLIP": 1}}
+    assert load(changed("demo", changes)).gallery_model() == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "captions"), [(["id"], False), (["caption", "id"], True), (None, False)]
+)
+def test_a_store_has_galleries_where_it_has_captions(changed, load, tmp_path, columns, captions):
+    metadata = tmp_path / "mine/metadata"
+    metadata.mkdir(parents=True)
+    if columns is None:
+        (metadata / "metadata_0000.parquet").write_bytes(b"broken")
+    else:
+        pd.DataFrame({name: ["a"] for name in columns}).to_parquet(
+            metadata / "metadata_0000.parquet"
+        )
+    run = load(changed("store", {"store": str(tmp_path / "mine")}))
+    assert run.pictured() == []
+    assert [run.available(f"figure_{n}") for n in (18, 22, 26, 27)] == [captions] * 2 + [False] * 2
+
+
 def test_toy_targets_need_the_block(changed, load):
     with_toy, without = load(changed("demo", {})), load(changed("demo", {"toy": None}))
     assert with_toy.toys() == ["toy-1", "toy-2"]
@@ -244,6 +275,8 @@ def test_a_store_that_is_no_folder_is_refused(changed, load, tmp_path, key):
 def test_values_of_the_command_line_come_as_text(changed, load):
     run = load(changed("demo", {"preflight": "false", "seeds": "[1, 2]", "seed": "7"}))
     assert (run.config["preflight"], run.config["seeds"], run.config["seed"]) == (False, [1, 2], 7)
+    run = load(changed("demo", {"galleries": {"blur": "true"}, "sae.l0": "12"}))
+    assert (run.config["galleries"], run.config["sae"]["l0"]) == ({"blur": True}, 12)
     with pytest.raises(InputError, match="key preflight is 'no way', boolean is allowed"):
         load(changed("demo", {"preflight": "no way"}))
 

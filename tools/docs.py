@@ -21,6 +21,8 @@ NEEDS = {
     "transfer": "`datasets.transfer`",
     "classes": "`datasets.classes`",
     "edits": "`datasets.edits`",
+    "captions": "of a store: captions",
+    "pictures": "no store",
     "nothing": "",
 }
 

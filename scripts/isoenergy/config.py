@@ -31,6 +31,8 @@ NEEDS = {
     "transfer": "a data set under datasets.transfer",
     "classes": "a data set under datasets.classes",
     "edits": "a data set under datasets.edits",
+    "captions": "captions, which a store has in a column caption of its metadata",
+    "pictures": "data sets with pictures, which a store has none of",
     "nothing": "nothing",
 }
 
@@ -84,6 +86,16 @@ class Run:
     def adopted(self, dataset: str) -> bool:
         """Whether a data set is a store made elsewhere."""
         return self.datasets[dataset]["source"] == "store"
+
+    def pictured(self) -> list[str]:
+        """Measured data sets that come with pictures."""
+        return [name for name in self.measured() if not self.adopted(name)]
+
+    def gallery_model(self) -> str:
+        """The model whose atoms are shown: the first SigLIP as in the paper, else the last one."""
+        models = self.config["models"]
+        siglip = [name for name in models if self.models[name].get("family") == "siglip"]
+        return (siglip or models[-1:])[0]
 
     def local_models(self) -> list[str]:
         """Models of the run that are trained here."""
@@ -150,6 +162,10 @@ class Run:
             return self.config["beta_sweep"] is not None
         if needs == "toy":
             return self.config["toy"] is not None
+        if needs == "captions":
+            return self.datasets[self.train].get("has_captions", True)
+        if needs == "pictures":
+            return bool(self.pictured())
         if needs in ("transfer", "classes", "edits"):
             return bool(self.config["datasets"][needs])
         return needs != "comparison" or target in self.comparisons()
@@ -215,16 +231,17 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
 def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The config with values from the command line, which come as text, read as YAML."""
 
-    def read(key: str, value: Any) -> Any:
-        kinds = schema["properties"].get(key, {}).get("type", "string")
-        if not isinstance(value, str) or "string" in kinds:
+    def read(value: Any, described: Mapping[str, Any]) -> Any:
+        if isinstance(value, Mapping) and "properties" in described:
+            return _typed(value, described)
+        if not isinstance(value, str) or "string" in described.get("type", "string"):
             return value
         try:
             return yaml.safe_load(value)
         except yaml.YAMLError:
             return value
 
-    return {key: read(key, value) for key, value in config.items()}
+    return {key: read(value, schema["properties"].get(key, {})) for key, value in config.items()}
 
 
 def _check_folders(config: Mapping[str, Any], source: str) -> None:
@@ -240,6 +257,18 @@ def _slug(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
 
 
+def _has_captions(folder: str) -> bool:
+    """Whether the metadata of a store has a column of captions; a broken one is refused later."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        columns = [parquet.read_schema(p).names for p in Path(folder).glob("metadata/*.parquet")]
+    except (pa.ArrowException, OSError):
+        return False
+    return bool(columns) and all("caption" in names for names in columns)
+
+
 def _adopt(config: Mapping[str, Any]) -> tuple[dict, dict, dict]:
     """The config with its own stores in the place of models and data sets."""
     name = _slug(config["store"])
@@ -248,7 +277,14 @@ def _adopt(config: Mapping[str, Any]) -> tuple[dict, dict, dict]:
         test = _slug(config["test_store"])
         paths[test if test != name else f"{name}-test"] = config["test_store"]
     datasets = {
-        key: {"dataset": key, "source": "store", "kind": "pairs", "path": path, "title": key}
+        key: {
+            "dataset": key,
+            "source": "store",
+            "kind": "pairs",
+            "path": path,
+            "title": key,
+            "has_captions": _has_captions(path),
+        }
         for key, path in paths.items()
     }
     model = {name: {"model": name, "checkpoint": "", "dim": None, "beta": 0.0, "title": name}}

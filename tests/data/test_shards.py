@@ -46,6 +46,16 @@ def test_pictures_come_back_in_the_order_of_the_shards(shards):
     assert list(read_pictures(folder)) == pictures
 
 
+def test_named_pictures_alone_are_read_and_nothing_behind_the_last_of_them(shards):
+    folder, pictures = shards
+    assert list(read_pictures(folder, ["003", "001", "gone"])) == [pictures[1], pictures[3]]
+    assert list(read_pictures(folder, [])) == []
+    (folder / "00001.tar").write_bytes(b"never read")
+    assert list(read_pictures(folder, ["002", "000"])) == [pictures[0], pictures[2]]
+    with pytest.raises(InputError, match=r"00001\.tar is broken"):
+        list(read_pictures(folder, ["002", "gone"]))
+
+
 def test_equal_pictures_give_equal_bytes(shards):
     folder, pictures = shards
     write_shard(folder / "again", pictures[:3], ".png")

@@ -6,9 +6,11 @@ import pandas as pd
 from matplotlib.collections import PolyCollection
 from matplotlib.text import Text
 
+from isoenergy.data.shards import encode_png
 from isoenergy.files import write_parquet
 from isoenergy.measure.bridge_shares import PAIRS, THRESHOLDS
 from isoenergy.measure.composed import QUERIES
+from isoenergy.measure.galleries import GALLERIES
 from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.intervened import FORMS
 from isoenergy.measure.metric import Metric, write_metric
@@ -27,8 +29,20 @@ OF_SAES = {
     "interventions": ("SAE-A",),
     "composed": ("SAE-A",),
     "ranking": ("SAE-A",),
+    "gallery": ("SAE-A",),
+    "examples": ("",),
+    "edits": ("",),
     "sketch": ("",),
 }
+# What a data set from the web may hold: maths, other directions of writing, no spaces, nothing.
+CAPTIONS = (
+    "a photo of a red circle",
+    r"only $5 or $\frac{1}{0}$ & <b>50%</b> off_ {now} ^^",
+    "W" * 200,
+    "مرحبا بالعالم שלום 你好 🦊",
+    "there is a large striped blue star at the top left and the background is navy , " * 3,
+    "",
+)
 
 
 def atoms_table(rng, n=80):
@@ -246,7 +260,42 @@ def sketch_table(rng, n=12):
     return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
 
 
+def picture(rng, height=9, width=12):
+    return encode_png(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def gallery_table(rng, atoms=(30, 41), n=10):
+    """Images and texts of some atoms of ``atoms_table``; two pictures cannot be shown."""
+    blocks = [(atom, side) for atom in atoms for side in ("image", "text")]
+    parts = []
+    for atom, side in blocks:
+        activation = np.sort(rng.uniform(0.1, 12.5, n))[::-1]
+        pictures = [picture(rng) for _ in range(n)] if side == "image" else [None] * n
+        problems = [""] * n
+        if side == "image":
+            pictures[2:4], problems[2] = [None, b"no picture"], "missing: it is not there"
+        told = {"place": atoms.index(atom), "which": "high energy", "atom": atom, "side": side}
+        told |= {"active": 1234, "pairs": 12_000, "mean_activation": activation.mean()}
+        told |= {"rank": np.arange(1, n + 1), "row": rng.permutation(n), "id": "a"}
+        told |= {"activation": activation, "picture": pictures, "problem": problems}
+        parts.append(pd.DataFrame(told | {"caption": np.resize(CAPTIONS, n)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def examples_table(rng, n=5):
+    """Of edits as well: figures of other data sets take fewer columns."""
+    captions = [*CAPTIONS[: n - 1], "same but blue\nis blue instead of red"]
+    table = pd.DataFrame({"place": np.arange(n), "id": "a", "caption": captions})
+    for prefix in ("", "source_"):
+        problems = ["", "broken: it cannot be decoded", *[""] * (n - 2)]
+        pictures = [None if problem else picture(rng) for problem in problems]
+        table = table.assign(**{f"{prefix}picture": pictures, f"{prefix}problem": problems})
+    return table
+
+
 TABLES = {
+    **dict.fromkeys(GALLERIES, gallery_table),
+    "examples": examples_table,
     "atoms": atoms_table,
     "pca": pca_table,
     "cosines": cosines_table,

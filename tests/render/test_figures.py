@@ -36,9 +36,16 @@ TARGETS = (
     "figure_15",
     "figure_16",
     "figure_17",
+    "figure_18",
+    "figure_19",
+    "figure_20",
+    "figure_21",
+    "figure_22",
     "figure_23",
     "figure_24",
     "figure_25",
+    "figure_26",
+    "figure_27",
     "figure_ranking",
 )
 # From linear RGB to what readers without one kind of cone see (Machado and others 2009).

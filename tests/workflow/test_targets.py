@@ -1,6 +1,7 @@
 import csv
 import re
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -48,6 +49,8 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
         ("store", "table_08", "a data set under datasets.edits"),
         ("store", "table_10", "a data set under datasets.transfer"),
         ("store", "table_11", "a data set under datasets.classes"),
+        ("store", "figure_18", "captions, which a store has in a column caption of its metadata"),
+        ("store", "figure_26", "data sets with pictures, which a store has none of"),
     ],
 )
 def test_a_target_that_the_config_cannot_give_is_refused(
@@ -65,6 +68,36 @@ def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):
     assert (planned["train_encoder"], planned["train_seeds"]) == ("1", "1")
     assert (planned["encode_store"], planned["encode_edits"]) == ("1", "1")
     assert planned["measure_composed"] == "1"
+
+
+def test_galleries_share_one_measuring_job_and_examples_another(workflow, root):
+    figures = [f"figure_{n}" for n in (18, 19, 20, 21, 22, 26, 27)]
+    demo = str(root / "config/demo.yaml")
+    done = workflow.run("--dry-run", *figures, "--configfile", demo)
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    assert (planned["measure_galleries"], planned["write_examples"]) == ("1", "1")
+    assert (planned["train_encoder"], planned["measure_sae"]) == ("1", "1")
+    done = workflow.run("--dry-run", "figure_26", "figure_27", "--configfile", demo)
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    assert planned.keys() - set(figures) == {
+        "write_scenes",
+        "write_examples",
+        "render_figure",
+        "total",
+    }
+
+
+def test_a_store_with_captions_has_galleries_without_pictures(workflow, tmp_path):
+    store = _store(tmp_path)
+    (tmp_path / "mine/metadata").mkdir()
+    table = pd.DataFrame({"caption": ["a", "b"]})
+    table.to_parquet(tmp_path / "mine/metadata/metadata_0000.parquet")
+    done = workflow.run("--dry-run", "figure_18", "--quiet", "host", "--config", f"store={store}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = done.stdout + done.stderr
+    job = told.split("rule measure_galleries:")[1].split("output:")[0]
+    assert "codes.json" in job
+    assert "images" not in job
 
 
 def test_the_sketch_needs_no_data_under_any_config(workflow):

@@ -1,5 +1,6 @@
 # What captions say: words from the config and the code, and sample sizes from metrics.
 
+from isoenergy.data.thumbnails import SHOWN_PAIRS
 from isoenergy.measure.baselines import AXES_SHARE, MOST_AXES
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.factors import INFORMED
@@ -47,6 +48,7 @@ def told_toy(toy):
     )
 
 
+BLURRED_WORDS = " Pictures are reduced to at most 6 × 6 blocks (key galleries.blur)."
 # Fields of captions: words from the config and from the code, and sample sizes from the metrics of the
 # first model; words_of adds what differs between targets.
 WORDS = {
@@ -67,6 +69,10 @@ WORDS = {
     "max_gap": str(MAX_GAP),
     "decomposed": f"{LARGEST_DENSE:,}",
     "last_model": MODELS[-1],
+    "gallery_model": RUN.gallery_model(),
+    "shown_pairs": f"{SHOWN_PAIRS:,}",
+    "pictured": told(RUN.datasets, RUN.pictured()),
+    "blurred": BLURRED_WORDS if RUN.config["galleries"]["blur"] else "",
     **{part: part_of_run(part) or "" for part in ("transfer", "classes", "edits")},
     "means": {"train": RUN.train, "own": "the data set itself"}[RUN.config["measure"]["means"]],
     "most_axes": str(MOST_AXES),
@@ -82,6 +88,8 @@ SIZES = {
     "gap": (f"{embeddings_folder(MODELS[0])}/difference_in_mean.json", "images"),
     "wasserstein": (f"{embeddings_folder(MODELS[0])}/wasserstein.json", "images"),
 }
+gallery_folder = sae_folder(RUN.gallery_model(), RUN.aligned()[0], SEEDS[0])
+SIZES["gallery_pairs"] = (f"{gallery_folder}/recall_at_1_reconstruction.json", "pairs")
 if RUN.swept():
     SIZES["sweep_pairs"] = (f"{sweep_folder(MODELS[0])}/{SELECTED_BETA}.json", "pairs")
 # The same of what tables and figures of interventions, rankings and queries show first.

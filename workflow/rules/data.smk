@@ -49,3 +49,26 @@ rule read_folder:
         seed=lambda w: seed_of("data", w.dataset),
     script:
         "../../scripts/data/read_folder.py"
+
+
+rule write_examples:
+    input:
+        pairs=expand(f"{DATA}/pairs.parquet", dataset=exemplified()),
+        images=expand(f"{DATA}/images", dataset=exemplified()),
+    output:
+        examples=expand(f"{DATA}/examples.parquet", dataset=exemplified()),
+    log:
+        f"{LOGS}/data/examples.log",
+    benchmark:
+        f"{BENCHMARKS}/data/examples.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code("data/write_examples.py"),
+        datasets=[
+            {"kind": RUN.datasets[name]["kind"], "seed": seed_of("examples", name)}
+            for name in exemplified()
+        ],
+        blur=RUN.config["galleries"]["blur"],
+    script:
+        "../../scripts/data/write_examples.py"

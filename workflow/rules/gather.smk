@@ -5,6 +5,7 @@ from isoenergy.encode.codes import SOURCE_FILES
 from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
+from isoenergy.measure.galleries import GALLERIES
 from isoenergy.measure.intervened import FORMS, GAP_METRICS
 from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
 from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
@@ -88,6 +89,18 @@ def beta_input(wildcards):
     if RUN.beta(wildcards.model, wildcards.sae) is not None:
         return {}
     return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
+
+
+def exemplified():
+    """Data sets that examples are drawn of, those of edits last."""
+    return [*RUN.pictured(), *filter(None, [part_of_run("edits")])]
+
+
+def pictures_input(wildcards):
+    """The folder of a data set's pictures; a store made elsewhere has none."""
+    if RUN.adopted(wildcards.dataset):
+        return {}
+    return {"images": f"{DATA}/images".format(dataset=wildcards.dataset)}
 
 
 def toy_seed(toy, n):
@@ -263,7 +276,10 @@ def models_drawn(figure):
 
 def figure_folders(figure):
     """Where each panel of a figure has its numbers, by model and SAE."""
-    models = models_drawn(figure)
+    models = [RUN.gallery_model()] if figure.OF == "gallery" else models_drawn(figure)
+    if figure.OF in ("examples", "edits"):
+        names = [part_of_run("edits")] if figure.OF == "edits" else RUN.pictured()
+        return {(name, None): DATA.format(dataset=name) for name in names}
     if figure.OF == "sketch":
         return {("synthetic points", None): str(Path(SKETCH).parent)}
     if figure.OF == "sweep":
@@ -281,7 +297,7 @@ def figure_folders(figure):
         }[figure.OF]
         where = {m: closing_folder(pattern, m, part_of_run(part), SEEDS[0]) for m in models}
         return {(m, RUN.aligned()[0]): folder for m, folder in where.items()}
-    saes = {"saes": SAES, "aligned": RUN.aligned()}[figure.OF]
+    saes = SAES if figure.OF == "saes" else RUN.aligned()
     return {(m, s): sae_folder(m, s, SEEDS[0]) for m in models for s in saes[: figure.SAES]}
 
 
@@ -349,6 +365,9 @@ def metric_files():
     if RUN.config["datasets"]["edits"]:
         name = f"{COMPOSED_FOLDER}/neighbours.parquet"
         paths += every(name, dataset=RUN.config["datasets"]["edits"], **closed)
+    if RUN.available("figure_18"):
+        shown = {"model": RUN.gallery_model(), "n": SEEDS[:1], "dataset": RUN.train, **closed}
+        paths += every(f"{SAE_METRICS_FOLDER}/{GALLERIES[0]}.parquet", **shown)
     if RUN.available("table_factors"):
         paths += every(f"{SAE_METRICS_FOLDER}/factors.parquet", dataset=RUN.train)
     return paths

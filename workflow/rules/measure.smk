@@ -101,6 +101,30 @@ rule measure_sae:
         "../../scripts/measure/measure_sae.py"
 
 
+rule measure_galleries:
+    input:
+        unpack(pictures_input),
+        store=f"{STORE}/store.json",
+        codes=f"{CODES}/codes.json",
+        atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet",
+    output:
+        tables(SAE_METRICS_FOLDER, GALLERIES),
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-galleries.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-galleries.tsv"
+    wildcard_constraints:
+        dataset=of_kind("pairs"),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_galleries.py"),
+        folder=lambda w, output: str(Path(output[0]).parent),
+        blur=RUN.config["galleries"]["blur"],
+    script:
+        "../../scripts/measure/measure_galleries.py"
+
+
 rule measure_factors:
     input:
         of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,25 +63,42 @@ def list_shards(folder: str | Path) -> list[Path]:
     return shards
 
 
-def read_pictures(folder: str | Path) -> Iterator[tuple[str, bytes]]:
-    """Every picture of a folder's shards in stored order, as (key, encoded picture).
+def read_pictures(
+    folder: str | Path, keys: Collection[str] | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Pictures of a folder's shards in stored order, as (key, encoded picture).
 
     Members are read in place and never unpacked to disk; members that are not pictures
     (img2dataset's ``.txt`` and ``.json``) are passed over.
+
+    Parameters
+    ----------
+    folder : path
+    keys : collection of str, optional
+        Read these alone, and no shard behind that of the last of them; a key that is not there is
+        passed over. By default every picture is read.
 
     Raises
     ------
     InputError
         If a shard is truncated or is not a tar file.
     """
+    waiting = None if keys is None else set(keys)
     for shard in list_shards(folder):
+        if waiting is not None and not waiting:
+            return
         try:
             with tarfile.open(shard, "r:") as tar:
                 for member in tar:
                     name = Path(member.name)
-                    if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
-                        content = tar.extractfile(member)
-                        yield name.stem, content.read() if content else b""
+                    if not member.isfile() or name.suffix.lower() not in PICTURE_SUFFIXES:
+                        continue
+                    if waiting is not None:
+                        if name.stem not in waiting:
+                            continue
+                        waiting.remove(name.stem)
+                    content = tar.extractfile(member)
+                    yield name.stem, content.read() if content else b""
                 _check_end(tar)
         except tarfile.TarError as error:
             raise InputError(

@@ -67,6 +67,29 @@ def read_dictionary(weights: str | Path) -> np.ndarray:
         raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
 
 
+def open_coded(
+    store: str | Path, codes: str | Path, check_values: bool = True
+) -> tuple[EmbeddingStore, Codes]:
+    """Open a store and its codes.
+
+    Parameters
+    ----------
+    store, codes : path
+    check_values : bool
+        As :func:`isoenergy.embed.store.open_store`.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken, or they do not belong together.
+    """
+    opened, read = open_store(store, check_values), open_codes(codes)
+    told = set(opened.description.get("ids", {}).values())
+    if len(read) != len(opened) or (read.ids and told and read.ids not in told):
+        raise InputError(f"{codes} was not made from {store}; encode again")
+    return opened, read
+
+
 def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> Measured:
     """Open a store, an SAE and its codes of that store.
 
@@ -75,11 +98,8 @@ def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> 
     InputError
         If a file is missing or broken, or they do not belong together.
     """
-    opened, read = open_store(store), open_codes(codes)
+    opened, read = open_coded(store, codes)
     dictionary = read_dictionary(weights)
-    told = set(opened.description.get("ids", {}).values())
-    if len(read) != len(opened) or (read.ids and told and read.ids not in told):
-        raise InputError(f"{codes} was not made from {store}; encode again")
     if read.checkpoint and read.checkpoint != hash_file(weights):
         raise InputError(f"{codes} was not made with {weights}; encode again")
     if dictionary.shape != (read.n_atoms, opened.dim):

@@ -33,6 +33,8 @@ from isoenergy.render import (
     unimodal,
 )
 from isoenergy.render.captions import fill_caption
+from isoenergy.render.examples import Examples
+from isoenergy.render.galleries import Gallery
 from isoenergy.render.style import save_figure
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class FigureModule(Protocol):
-    """What a module must hold to draw one figure.
+    """What a module, or an object in its place, must hold to draw one figure.
 
     Attributes
     ----------
@@ -49,7 +51,10 @@ class FigureModule(Protocol):
         per model), ``"saes"`` (a panel per model and SAE), ``"aligned"`` (the same, of SAEs
         trained with an alignment loss alone, where the run has any), ``"toy"`` (a panel per toy
         experiment, then one per model), ``"interventions"``, ``"composed"`` or ``"ranking"`` (a
-        panel per model, of its first such SAE) or ``"sketch"`` (a panel that needs neither).
+        panel per model, of its first such SAE), ``"gallery"`` (of the gallery's model, its first
+        aligned SAE), ``"examples"`` or ``"edits"`` (a panel per data set of pairs or classes, or
+        of edits, which stands in the place of the model) or ``"sketch"`` (a panel that needs
+        neither).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones, or the last ones where it is
         negative; None shows all.
@@ -93,9 +98,16 @@ FIGURES.register("figure_14")(probing)
 FIGURES.register("figure_15")(scores)
 FIGURES.register("figure_16")(unimodal)
 FIGURES.register("figure_17")(ranks)
+FIGURES.register("figure_18")(Gallery("gallery_bimodal", texts=10))
+FIGURES.register("figure_19")(Gallery("gallery_image", texts=5))
+FIGURES.register("figure_20")(Gallery("gallery_image_more", texts=5))
+FIGURES.register("figure_21")(Gallery("gallery_text", texts=10))
+FIGURES.register("figure_22")(Gallery("gallery_text_more", texts=10))
 FIGURES.register("figure_23")(queries)
 FIGURES.register("figure_24")(sketch)
 FIGURES.register("figure_25")(neighbours)
+FIGURES.register("figure_26")(Examples("examples", across=5, side=1.2))
+FIGURES.register("figure_27")(Examples("edits", across=3, side=1.0))
 FIGURES.register("figure_ranking")(ranking)
 
 
