@@ -13,6 +13,7 @@ from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
 from isoenergy.render import (
+    atom_map,
     beta_energy,
     beta_error,
     bridges,
@@ -80,6 +81,7 @@ class FigureModule(Protocol):
 
 FIGURES: Registry[FigureModule] = Registry("figure")
 FIGURES.register("figure_02")(energies)
+FIGURES.register("figure_03")(atom_map)
 FIGURES.register("figure_04")(closing)
 FIGURES.register("figure_06")(last_queries)
 FIGURES.register("figure_07")(beta_error)
