@@ -76,7 +76,11 @@ def draw(data: pd.DataFrame) -> Figure:
             ax.set(**_window(points), aspect="equal")
     shown = {
         "pca": ("embeddings", "difference_in_mean", "recall_at_1"),
-        "pca_masked": ("masked, bimodal atoms alone", "difference_in_mean_masked", "recall_at_1_masked"),
+        "pca_masked": (
+            "masked, bimodal atoms alone",
+            "difference_in_mean_masked",
+            "recall_at_1_masked",
+        ),
     }
     for (plane, line, _), (table, (name, gap, recall)) in zip(grid.T, shown.items(), strict=True):
         points = data[data["table"] == table]
@@ -90,7 +94,12 @@ def draw(data: pd.DataFrame) -> Figure:
     label(everything, "all atoms", f"{len(atoms)} drawn", WIDTH / 2)
     bimodal.scatter(atoms["x"], atoms["y"], s=_SMALLEST_DOT, color=_LEFT_OUT, rasterized=True)
     draw_atoms(bimodal, atoms[inside], atoms)
-    label(bimodal, "bimodal atoms", f"{inside.sum()} with {low} < μ < {high}, the others grey", WIDTH / 2)
+    label(
+        bimodal,
+        "bimodal atoms",
+        f"{inside.sum()} with {low} < μ < {high}, the others grey",
+        WIDTH / 2,
+    )
     look = {"location": "bottom", "aspect": 30, "pad": 0.04, "shrink": 0.7}
     bar = figure.colorbar(drawn, ax=list(maps), label="modality score μ", **look)
     bar.set_ticks([0, *BIMODAL, 1], labels=["0, text", f"{low}", f"{high}", "1, image"])
@@ -181,9 +190,7 @@ def areas(energy: np.ndarray, everything: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     above = everything - everything.min()
     usual = above[everything < USUAL].max(initial=0) or above.max() or 1.0
-    return np.maximum(
-        _LARGEST * np.sqrt((energy - everything.min()) / usual), _SMALLEST_DOT
-    )
+    return np.maximum(_LARGEST * np.sqrt((energy - everything.min()) / usual), _SMALLEST_DOT)
 
 
 def _window(points: pd.DataFrame) -> dict[str, tuple[float, float]]:

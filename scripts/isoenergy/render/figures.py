@@ -13,6 +13,7 @@ from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
 from isoenergy.render import (
+    arithmetic,
     atom_map,
     beta_energy,
     beta_error,
@@ -24,6 +25,7 @@ from isoenergy.render import (
     last_queries,
     neighbours,
     probing,
+    process,
     queries,
     ranking,
     ranks,
@@ -50,7 +52,8 @@ class FigureModule(Protocol):
         per model), ``"saes"`` (a panel per model and SAE), ``"aligned"`` (the same, of SAEs
         trained with an alignment loss alone, where the run has any), ``"toy"`` (a panel per toy
         experiment, then one per model), ``"interventions"``, ``"composed"`` or ``"ranking"`` (a
-        panel per model, of its first such SAE) or ``"sketch"`` (a panel that needs neither).
+        panel per model, of its first such SAE), ``"sketch"`` (a panel that needs neither) or
+        ``"schematic"`` (one drawing without any source).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones, or the last ones where it is
         negative; None shows all.
@@ -80,9 +83,11 @@ class FigureModule(Protocol):
 
 
 FIGURES: Registry[FigureModule] = Registry("figure")
+FIGURES.register("figure_01")(process)
 FIGURES.register("figure_02")(energies)
 FIGURES.register("figure_03")(atom_map)
 FIGURES.register("figure_04")(closing)
+FIGURES.register("figure_05")(arithmetic)
 FIGURES.register("figure_06")(last_queries)
 FIGURES.register("figure_07")(beta_error)
 FIGURES.register("figure_08")(beta_energy)
@@ -153,7 +158,7 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
 
 
 def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The rows of all tables; the first one must have some."""
+    """The rows of all tables, none without a table; the first one must have some."""
     import pandas as pd
 
     read = []
@@ -167,6 +172,8 @@ def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]])
             raise InputError(f"{path} has no rows; measure again")
         table = table[list(columns)]
         read.append(table.assign(table=name) if len(tables) > 1 else table.copy())
+    if not read:
+        return pd.DataFrame()
     # An empty table would only blur the types of the others.
     return pd.concat([table for table in read if len(table)], ignore_index=True)
 
