@@ -1,8 +1,8 @@
 """Figure 5: semantic arithmetic with all atoms and with bimodal ones alone, a schematic.
 
 Everything lies on a unit sphere with three axes: what a picture or text is about (red to blue),
-which bimodal atoms carry, and a bias of all images and one of all texts, which unimodal atoms carry.
-The sphere is seen from between both biases, so that the gap runs from top to bottom.
+which bimodal atoms carry, and a bias of all images and one of all texts, which unimodal atoms
+carry. The sphere is seen from between both biases, so that the gap runs from top to bottom.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def draw(data: pd.DataFrame) -> Figure:
         _tell(ax, at["source"], r"$I_{\mathrm{src}}$", (0, 12))
         _tell(ax, at["target"], told, (0, 12))
     right.plot(*at["Q_SAE"], "x", color="white", markersize=7, markeredgewidth=1.8)
-    figure.legend(handles=_handles(), loc="lower center", ncols=3)
+    figure.legend(
+        handles=_handles(), loc="lower center", ncols=3, handlelength=1.5, columnspacing=1.6
+    )
     figure.text(
         0.995, 0.99, data["panel"].iloc[0], ha="right", va="top", style="italic", color="#767676"
     )

@@ -52,7 +52,8 @@ def gather(panel: pd.DataFrame) -> pd.DataFrame:
         A row per embedding (``table`` is ``"pca"``), reconstruction (``"pca_masked"``) and atom
         (``"layout"``), each with DiM and recall@1 of the first two.
     """
-    return panel
+    # Without any atom, its columns are lacking as well.
+    return panel.reindex(columns=list(dict.fromkeys([*panel, *TABLES["layout"]])))
 
 
 @settings()
