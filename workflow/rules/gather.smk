@@ -297,7 +297,7 @@ def figure_sources(target):
         elsewhere = {
             "sketch": SKETCH,
             "pca": f"{raw}/pca.parquet",
-            "difference_in_mean": f"{raw}/difference_in_mean.json",
+            **{n: f"{raw}/{n}.json" for n in ("difference_in_mean", "recall_at_1")},
         }
         sources.append(
             {

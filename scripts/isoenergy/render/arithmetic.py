@@ -131,7 +131,7 @@ def draw(data: pd.DataFrame) -> Figure:
     label(right, "bimodal atoms alone", note, WIDTH / 2)
     _tell(right, at["target"], "among the images", (-22, -24))
     _arrow(right, at["source"], at["Q_SAE"], "bimodal")
-    _tell(right, (at["source"] + at["Q_SAE"]) / 2, r"$\tilde\Delta$", (0, -14))
+    _tell(right, (at["source"] + at["Q_SAE"]) / 2, r"$\tilde\Delta$", (-30, -14))
     for ax, told in ((left, "target"), (right, r"$Q_{\mathrm{SAE}}$ = target")):
         _draw_gem(ax, at["source"], "ruby")
         _draw_gem(ax, at["target"], "sapphire")
