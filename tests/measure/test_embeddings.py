@@ -115,10 +115,13 @@ def test_same_seed_same_bytes_and_other_seed_other_sample(measure, ordinary, tmp
 
 
 def test_figure_data_show_the_gap(measure, ordinary):
-    _, pca, cosines = measure(ordinary[0])
+    metrics, pca, cosines = measure(ordinary[0])
     middles = pca.groupby("modality")[["x", "y"]].mean()
     spread = pca.groupby("modality")[["x", "y"]].std().to_numpy().max()
     assert np.linalg.norm(middles.loc["image"] - middles.loc["text"]) > spread
+    along = pca.groupby("modality")["along"].mean()
+    dim = metrics["difference_in_mean"].value
+    assert along["image"] - along["text"] == pytest.approx(dim, rel=1e-5)
     assert pca["modality"].value_counts().to_dict() == {"image": 150, "text": 150}
     assert set(cosines["kind"]) == set(COSINE_KINDS)
     area = (

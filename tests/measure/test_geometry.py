@@ -4,8 +4,10 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
+from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import (
     COSINE_KINDS,
+    along_gap,
     barycentres,
     cosine_histograms,
     modality_directions,
@@ -82,6 +84,20 @@ def test_worked_barycentres(kind):
     found = barycentres(kind(plan), points)
     assert found[[0, 2]] == pytest.approx(np.array([[6.0, 1.0], [1, 2]]))
     assert np.isnan(found[1]).all()
+
+
+def test_along_the_gap_the_means_are_dim_apart_about_0():
+    # Means (3, 0) and (0, 4): DiM 5 along (3, -4) / 5, midpoint (1.5, 2).
+    image, text = np.array([[2.0, 1], [4, -1]]), np.array([[0.0, 4], [0, 4]])
+    found = along_gap(image, text)
+    assert found[0] == pytest.approx([(0.5 * 3 + 1 * 4) / 5, (2.5 * 3 + 3 * 4) / 5])
+    assert found[1] == pytest.approx([-2.5, -2.5])
+    assert found[0].mean() - found[1].mean() == pytest.approx(difference_in_mean(image, text))
+
+
+def test_without_a_gap_all_lie_at_0_along_it():
+    image = np.array([[1.0, 2], [3, 4]])
+    assert [side.tolist() for side in along_gap(image, image[::-1])] == [[0, 0], [0, 0]]
 
 
 def test_principal_plane_is_that_of_pca():

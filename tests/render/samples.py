@@ -33,6 +33,7 @@ OF_SAES = {
     "examples": ("",),
     "edits": ("",),
     "sketch": ("",),
+    "schematic": ("",),
 }
 # What a data set from the web may hold: maths, other directions of writing, no spaces, nothing.
 CAPTIONS = (
@@ -165,7 +166,16 @@ def ranks_table(rng, n=70):
 def pca_table(rng, n=60):
     xy = rng.normal(0, 0.1, (2 * n, 2)).astype(np.float32)
     xy[:n, 0] -= 0.4
-    return pd.DataFrame({"modality": np.repeat(["image", "text"], n), "x": xy[:, 0], "y": xy[:, 1]})
+    modality = np.repeat(["image", "text"], n)
+    return pd.DataFrame({"modality": modality, "x": xy[:, 0], "y": xy[:, 1], "along": -xy[:, 0]})
+
+
+def layout_table(rng, n=50):
+    """Atoms in a plane, as many scores below 0.2 as above 0.8."""
+    score = np.linspace(0, 1, n)
+    places = rng.normal(3, 2, (2, n)).astype(np.float32)
+    atoms = {"atom": rng.permutation(n), "energy": 10.0 ** rng.uniform(-6, -1.1, n)}
+    return pd.DataFrame({**atoms, "modality_score": score, "x": places[0], "y": places[1]})
 
 
 def cosines_table(rng, bins=9):
@@ -298,6 +308,8 @@ TABLES = {
     "examples": examples_table,
     "atoms": atoms_table,
     "pca": pca_table,
+    "pca_masked": pca_table,
+    "layout": layout_table,
     "cosines": cosines_table,
     "bridge_shares": bridge_shares_table,
     "transport": transport_table,
@@ -320,6 +332,7 @@ def count_panels(figure, models):
 def make_sources(folder, target, models=1, change=lambda table: table, saes=None):
     """Sources of as many models and SAEs as the figure shows, its first table changed."""
     figure = FIGURES[target]
+    folder.mkdir(parents=True, exist_ok=True)  # a schematic has no file
     sources = []
     for i in range(count_panels(figure, models)):
         for sae in OF_SAES[figure.OF][:saes]:

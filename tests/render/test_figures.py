@@ -22,8 +22,11 @@ from isoenergy.render.space import COORDINATES
 from isoenergy.render.style import PALETTE, SMALLEST, save_figure
 
 TARGETS = (
+    "figure_01",
     "figure_02",
+    "figure_03",
     "figure_04",
+    "figure_05",
     "figure_06",
     "figure_07",
     "figure_08",
@@ -371,7 +374,7 @@ def test_an_undefined_metric_is_a_dash(tmp_path):
     assert "recall@1 –" in [text.get_text() for text in shown(FIGURES["figure_11"].draw(data))]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [name for name in TARGETS if FIGURES[name].TABLES])
 def test_a_lacking_column_is_refused_before_anything_is_written(tmp_path, target):
     table, (column, *_) = next(iter(FIGURES[target].TABLES.items()))
     sources = make_sources(tmp_path / "in", target, change=lambda t: t.drop(columns=column))
@@ -384,7 +387,7 @@ def test_bad_sources_are_refused(tmp_path):
     sources = make_sources(tmp_path, "figure_10")
     with pytest.raises(InputError, match="has no model to draw"):
         gather_figure("figure_10", [])
-    with pytest.raises(InputError, match="there is no figure 'figure_99'; known are figure_02"):
+    with pytest.raises(InputError, match="there is no figure 'figure_99'; known are figure_01"):
         gather_figure("figure_99", sources)
     with pytest.raises(InputError, match="two sources for m0"):
         gather_figure("figure_10", sources * 2)

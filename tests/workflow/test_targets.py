@@ -106,6 +106,23 @@ def test_the_sketch_needs_no_data_under_any_config(workflow):
     assert planned.keys() == {"write_sketch", "render_figure", "figure_24", "total"}
 
 
+@pytest.mark.parametrize("target", ["figure_01", "figure_05"])
+def test_a_schematic_is_drawn_alone(workflow, target):
+    done = workflow.run("--dry-run", target)
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    assert planned.keys() == {"render_figure", target, "total"}
+
+
+@pytest.mark.parametrize("name", ["config", "demo", "ci", "store"])
+def test_the_map_of_atoms_is_of_one_sae(workflow, root, tmp_path, name):
+    done = workflow.run("--dry-run", "figure_03", *_arguments(root, name, tmp_path))
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    once = ("train_sae", "measure_layout", "measure_sae", "measure_embeddings")
+    assert [planned[rule] for rule in once] == ["1"] * 4
+
+
 def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
     arguments = ("--dry-run", "figure_10", "--configfile", str(root / "config/demo.yaml"))
     done = workflow.run(*arguments)

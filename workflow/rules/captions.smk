@@ -4,6 +4,7 @@ from isoenergy.data.thumbnails import SHOWN_PAIRS
 from isoenergy.measure.baselines import AXES_SHARE, MOST_AXES
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.factors import INFORMED
+from isoenergy.measure.layout import MIN_DISTANCE, NEIGHBOURS, TOO_OFTEN
 from isoenergy.measure.selection import LARGEST_DROP, SELECTED_BETA
 from isoenergy.measure.structure import LARGEST_DENSE
 from isoenergy.measure.transport import MAX_GAP
@@ -77,6 +78,9 @@ WORDS = {
     "means": {"train": RUN.train, "own": "the data set itself"}[RUN.config["measure"]["means"]],
     "most_axes": str(MOST_AXES),
     "axes_share": f"{AXES_SHARE:.2f}",
+    "neighbours": str(NEIGHBOURS),
+    "min_distance": str(MIN_DISTANCE),
+    "too_often": f"{TOO_OFTEN:.0%}".replace("%", " %"),
 }
 if RUN.config["toy"]:
     WORDS |= {"toy_pairs": f"{RUN.config['toy']['rows']:,}", "toy_d": str(RUN.config["toy"]["dim"])}

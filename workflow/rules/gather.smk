@@ -146,7 +146,7 @@ def is_toy(target):
     if target in TABLES:
         return TABLES[target].of == "toy"
     if target in FIGURES:
-        return FIGURES[target].OF == "sketch"
+        return FIGURES[target].OF in ("sketch", "schematic")
     return target == "toy_search" or target.startswith(f"{RESULTS}/toy/")
 
 
@@ -282,6 +282,8 @@ def figure_folders(figure):
         return {(name, None): DATA.format(dataset=name) for name in names}
     if figure.OF == "sketch":
         return {("synthetic points", None): str(Path(SKETCH).parent)}
+    if figure.OF == "schematic":
+        return {("schematic", None): None}
     if figure.OF == "sweep":
         return {(m, RUN.config["beta_sweep"]["sae"]): sweep_folder(m) for m in models}
     if figure.OF == "ranking":
@@ -304,16 +306,24 @@ def figure_folders(figure):
 def figure_sources(target):
     """What a figure is made of: a list of panels, each its labels and its files."""
     figure = FIGURES[target]
-    elsewhere = {"sketch": SKETCH}
-    return [
-        {
-            "model": model,
-            **({"sae": sae} if sae else {}),
-            **{n: elsewhere.get(n, f"{folder}/{n}.parquet") for n in figure.TABLES},
-            **{name: f"{folder}/{name}.json" for name in figure.METRICS},
+    sources = []
+    for (model, sae), folder in figure_folders(figure).items():
+        raw = embeddings_folder(model)
+        # What is not of the SAE or data set that the figure shows.
+        elsewhere = {
+            "sketch": SKETCH,
+            "pca": f"{raw}/pca.parquet",
+            **{n: f"{raw}/{n}.json" for n in ("difference_in_mean", "recall_at_1")},
         }
-        for (model, sae), folder in figure_folders(figure).items()
-    ]
+        sources.append(
+            {
+                "model": model,
+                **({"sae": sae} if sae else {}),
+                **{n: elsewhere.get(n, f"{folder}/{n}.parquet") for n in figure.TABLES},
+                **{n: elsewhere.get(n, f"{folder}/{n}.json") for n in figure.METRICS},
+            }
+        )
+    return sources
 
 
 def every(pattern, **values):
@@ -362,6 +372,7 @@ def metric_files():
     paths += every(f"{INTERVENTION_FOLDER}/neighbours.parquet", **closed)
     paths += [f"{ranking_folder(model)}/margins.parquet" for model in MODELS]
     paths += [f"{baseline_folder()}/curve.parquet"]
+    paths += [f"{sae_folder(MODELS[0], RUN.aligned()[0], SEEDS[0])}/layout.parquet"]
     if RUN.config["datasets"]["edits"]:
         name = f"{COMPOSED_FOLDER}/neighbours.parquet"
         paths += every(name, dataset=RUN.config["datasets"]["edits"], **closed)

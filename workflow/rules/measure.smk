@@ -125,6 +125,32 @@ rule measure_galleries:
         "../../scripts/measure/measure_galleries.py"
 
 
+rule measure_layout:
+    input:
+        store=f"{STORE}/store.json",
+        weights=f"{SAE}/sae.safetensors",
+        codes=f"{CODES}/codes.json",
+    output:
+        layout=f"{SAE_METRICS_FOLDER}/layout.parquet",
+        pca_masked=f"{SAE_METRICS_FOLDER}/pca_masked.parquet",
+    log:
+        f"{LOGS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-layout.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-seed{{n}}-{{dataset}}-layout.tsv"
+    wildcard_constraints:
+        dataset=of_kind("pairs"),
+    conda:
+        "../../envs/measure.yaml"
+    params:
+        code("measure/measure_layout.py"),
+        tau=RUN.config["measure"]["tau"],
+        gap=RUN.config["measure"]["gap"],
+        # The same pairs as in the plane of raw embeddings.
+        seed=lambda w: seed_of("measure", w.model, w.dataset),
+    script:
+        "../../scripts/measure/measure_layout.py"
+
+
 rule measure_factors:
     input:
         of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),

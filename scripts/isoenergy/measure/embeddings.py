@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +18,19 @@ from isoenergy.measure.gap import (
     separability,
     wasserstein,
 )
-from isoenergy.measure.geometry import COSINE_KINDS, cosine_histograms, principal_plane
+from isoenergy.measure.geometry import (
+    COSINE_KINDS,
+    along_gap,
+    cosine_histograms,
+    principal_plane,
+)
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.seeds import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RECALL_KS = (1, 5)
 PAIR_METRICS = (
@@ -75,7 +84,7 @@ def measure_embeddings(
         Where ``{metric}.json`` go: ``PAIR_METRICS``, for labelled classes also
         ``CLASS_METRICS``.
     pca, cosines : path
-        Figure data to write: coordinates in the principal plane, and cosine histograms.
+        Figure data to write: see :func:`plane_table`, and cosine histograms.
     samples : Samples
     seed : int
     """
@@ -143,19 +152,44 @@ def _retrieval_metrics(store: EmbeddingStore, seed: int) -> list[Metric]:
 def _write_figure_data(
     store: EmbeddingStore, pca: str | Path, cosines: str | Path, samples: Samples, seed: int
 ) -> None:
+    rows, rng = draw_shown(len(store), samples.gap, seed)
+    image, text = store.image[rows], store.text[rows]
+    write_parquet(pca, plane_table(image, text))
+    _write_cosines(cosines, image, text, rng)
+
+
+def draw_shown(n: int, size: int, seed: int) -> tuple[np.ndarray, np.random.Generator]:
+    """Rows that figures of embeddings show, the same for one seed, and the generator after them."""
+    rng = generator(seed, "figures")
+    return draw_rows(n, size, rng), rng
+
+
+def plane_table(image: np.ndarray, text: np.ndarray) -> pd.DataFrame:
+    """Where images and texts lie in their principal plane and along the difference of their means.
+
+    Parameters
+    ----------
+    image, text : ndarray of shape (n, dim), (m, dim)
+
+    Returns
+    -------
+    DataFrame
+        ``modality``, ``x``, ``y`` and ``along`` (see
+        :func:`isoenergy.measure.geometry.along_gap`), float32; the images first.
+    """
     import pandas as pd
 
-    rng = generator(seed, "figures")
-    rows = draw_rows(len(store), samples.gap, rng)
-    image, text = store.image[rows], store.text[rows]
-    planes = {
-        name: pd.DataFrame({"modality": name, "x": xy[:, 0], "y": xy[:, 1]}).astype(
-            {"x": np.float32, "y": np.float32}
+    planes, lines = principal_plane(image, text), along_gap(image, text)
+    parts = [
+        pd.DataFrame(
+            {
+                "modality": name,
+                **dict(zip(("x", "y", "along"), np.float32([*xy.T, along]), strict=True)),
+            }
         )
-        for name, xy in zip(("image", "text"), principal_plane(image, text), strict=True)
-    }
-    write_parquet(pca, pd.concat(planes.values(), ignore_index=True))
-    _write_cosines(cosines, image, text, rng)
+        for name, xy, along in zip(("image", "text"), planes, lines, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _write_cosines(
@@ -184,8 +218,7 @@ def measure_cosines(store: str | Path, cosines: str | Path, gap: int, seed: int)
     seed : int
     """
     opened = open_store(store)
-    rng = generator(seed, "figures")
-    rows = draw_rows(len(opened), gap, rng)
+    rows, rng = draw_shown(len(opened), gap, seed)
     _write_cosines(cosines, opened.image[rows], opened.text[rows], rng)
 
 

@@ -87,6 +87,26 @@ def principal_plane(image: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np
     return (image - centre) @ axes, (text - centre) @ axes
 
 
+def along_gap(image: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along the difference of means, where the modality gap is whatever else varies.
+
+    Parameters
+    ----------
+    image, text : ndarray of shape (n, dim), (m, dim)
+
+    Returns
+    -------
+    image, text : ndarray of shape (n,), (m,), float64
+        0 is the midpoint of the means and images lie above it, so that their mean less that of
+        texts is DiM. All 0 where both means are the same.
+    """
+    means = [side.mean(axis=0, dtype=np.float64) for side in (image, text)]
+    difference, middle = means[0] - means[1], (means[0] + means[1]) / 2
+    length = np.linalg.norm(difference)
+    unit = difference / length if length > 0 else difference
+    return (image - middle) @ unit, (text - middle) @ unit
+
+
 def cosine_histograms(
     image: np.ndarray, text: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:

@@ -13,6 +13,8 @@ from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
 from isoenergy.registry import Registry
 from isoenergy.render import (
+    arithmetic,
+    atom_map,
     beta_energy,
     beta_error,
     bridges,
@@ -23,6 +25,7 @@ from isoenergy.render import (
     last_queries,
     neighbours,
     probing,
+    process,
     queries,
     ranking,
     ranks,
@@ -53,8 +56,8 @@ class FigureModule(Protocol):
         experiment, then one per model), ``"interventions"``, ``"composed"`` or ``"ranking"`` (a
         panel per model, of its first such SAE), ``"gallery"`` (of the gallery's model, its first
         aligned SAE), ``"examples"`` or ``"edits"`` (a panel per data set of pairs or classes, or
-        of edits, which stands in the place of the model) or ``"sketch"`` (a panel that needs
-        neither).
+        of edits, which stands in the place of the model) ``"sketch"`` (a panel that needs
+        neither) or ``"schematic"`` (one drawing without any source).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones, or the last ones where it is
         negative; None shows all.
@@ -84,8 +87,11 @@ class FigureModule(Protocol):
 
 
 FIGURES: Registry[FigureModule] = Registry("figure")
+FIGURES.register("figure_01")(process)
 FIGURES.register("figure_02")(energies)
+FIGURES.register("figure_03")(atom_map)
 FIGURES.register("figure_04")(closing)
+FIGURES.register("figure_05")(arithmetic)
 FIGURES.register("figure_06")(last_queries)
 FIGURES.register("figure_07")(beta_error)
 FIGURES.register("figure_08")(beta_energy)
@@ -163,7 +169,7 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
 
 
 def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The rows of all tables; the first one must have some."""
+    """The rows of all tables, none without a table; the first one must have some."""
     import pandas as pd
 
     read = []
@@ -177,6 +183,8 @@ def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]])
             raise InputError(f"{path} has no rows; measure again")
         table = table[list(columns)]
         read.append(table.assign(table=name) if len(tables) > 1 else table.copy())
+    if not read:
+        return pd.DataFrame()
     # An empty table would only blur the types of the others.
     return pd.concat([table for table in read if len(table)], ignore_index=True)
 
