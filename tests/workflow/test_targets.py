@@ -119,7 +119,7 @@ def test_the_map_of_atoms_is_of_one_sae(workflow, root, tmp_path, name):
     told = done.stdout + done.stderr
     assert done.returncode == 0, told[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    once = ("train_sae", "measure_layout", "measure_sae", "measure_embeddings")
+    once = ("encode_store", "measure_layout", "measure_sae", "measure_embeddings")
     assert [planned[rule] for rule in once] == ["1"] * 4
 
 
