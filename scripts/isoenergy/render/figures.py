@@ -56,7 +56,7 @@ class FigureModule(Protocol):
         experiment, then one per model), ``"interventions"``, ``"composed"`` or ``"ranking"`` (a
         panel per model, of its first such SAE), ``"gallery"`` (of the gallery's model, its first
         aligned SAE), ``"examples"`` or ``"edits"`` (a panel per data set of pairs or classes, or
-        of edits, which stands in the place of the model) ``"sketch"`` (a panel that needs
+        of edits, which stands in the place of the model), ``"sketch"`` (a panel that needs
         neither) or ``"schematic"`` (one drawing without any source).
     MODELS, SAES : int or None
         At most so many models and SAEs of the run, the first ones, or the last ones where it is
