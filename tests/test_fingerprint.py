@@ -1,5 +1,6 @@
 import ast
 import itertools
+import shutil
 
 import pytest
 
@@ -94,3 +95,32 @@ def test_a_stage_does_not_depend_on_a_later_one(root):
     assert "isoenergy.data.draw" in used
     assert not [name for name in used if name.startswith(("isoenergy.embed", "isoenergy.measure"))]
     assert len(drawing) == 16
+
+
+def _scripts_that_change(root, tmp_path, changed, before, after):
+    """Which scripts get another fingerprint when one module of the library changes."""
+    shutil.copytree(root / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("*.pyc"))
+    path = tmp_path / "scripts/isoenergy" / changed
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    found = set()
+    for script in (root / "scripts").glob("*/*.py"):
+        name = script.relative_to(root / "scripts")
+        if name.parts[0] != "isoenergy":
+            copy = fingerprint(tmp_path / "scripts" / name, tmp_path / "scripts")
+            if copy != fingerprint(script, root / "scripts"):
+                found.add(str(name))
+    return found
+
+
+def test_another_colour_draws_again_and_computes_nothing(root, tmp_path):
+    found = _scripts_that_change(root, tmp_path, "render/style.py", "#1b79bd", "#123456")
+    assert {name for name in found if not name.startswith("render/")} == set()
+    assert "render/render_figure.py" in found
+
+
+def test_another_metric_measures_again_and_trains_and_encodes_nothing(root, tmp_path):
+    found = _scripts_that_change(root, tmp_path, "measure/gap.py", "def ", "ONE = 1\n\n\ndef ")
+    assert {"measure/measure_sae.py", "measure/measure_interventions.py"} <= found
+    assert not {name.split("/")[0] for name in found} & {"data", "embed", "train", "encode"}

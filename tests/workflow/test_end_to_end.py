@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from isoenergy.config import load_run
 
@@ -104,11 +105,58 @@ def test_the_sweep_tells_what_alignment_costs_and_the_rule_selects_from_it(ci_ru
     assert selected == (allowed["beta"].max() if len(allowed) else None)
 
 
-def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
-    page = (ci_run.folder / "results/ci/report.html").read_text()
+@pytest.fixture(scope="module")
+def ci_targets(root):
+    """The names of the tables and of the figures that the ci run has."""
     config = yaml.safe_load((root / "config/ci.yaml").read_text())
     run = load_run(config, "config/ci.yaml", root)
-    tables, figures = run.targets_of("table"), run.targets_of("figure")
+    return run.targets_of("table"), run.targets_of("figure")
+
+
+def test_every_table_has_numbers_and_a_caption(ci_run, ci_targets):
+    folder = ci_run.folder / "results/ci/tables"
+    assert {f"table_{n:02}" for n in range(1, 13)} - {"table_03", "table_04"} <= set(ci_targets[0])
+    for name in ci_targets[0]:
+        numbers = pd.read_csv(folder / f"{name}.csv")
+        assert np.isfinite(numbers["value"]).mean() > 0.75, name
+        assert numbers["value"].nunique() > 3, name
+        shown = (folder / f"{name}.md").read_text()
+        assert len(re.findall(r"\d\.\d", shown)) > 3, name
+        assert "{" not in (folder / f"{name}.txt").read_text(), name
+
+
+def test_every_figure_has_numbers_and_shows_something(ci_run, ci_targets):
+    folder = ci_run.folder / "results/ci/figures"
+    assert {f"figure_{n:02}" for n in range(1, 28)} <= set(ci_targets[1])
+    for name in ci_targets[1]:
+        assert len(pd.read_parquet(folder / f"data/{name}.parquet")) > 3, name
+        pixels = np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
+        inked = (pixels < 250).any(axis=2)
+        assert pixels.shape[1] >= 900, name
+        assert 0.01 < inked.mean() < 0.9, name
+        colourful = (pixels.max(axis=2).astype(int) - pixels.min(axis=2)) > 40
+        assert colourful.mean() > 5e-4, name
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
+        caption = (folder / f"{name}.txt").read_text()
+        assert len(caption) > 80, name
+        assert "{" not in caption, name
+
+
+def test_a_deleted_figure_is_drawn_again_by_one_job_to_the_same_bytes(ci_run, ci_config):
+    path = ci_run.folder / "results/ci/figures/figure_10.png"
+    before = path.read_bytes()
+    path.unlink()
+    done = ci_run.run("figure_10", "--configfile", ci_config)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-4000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    assert planned == {"render_figure": "1", "figure_10": "1", "total": "2"}
+    assert path.read_bytes() == before
+
+
+def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, ci_targets):
+    page = (ci_run.folder / "results/ci/report.html").read_text()
+    tables, figures = ci_targets
     for name in (*tables, *figures):
         assert f'id="{name}"' in page
         assert f"snakemake {name}" in page
@@ -123,6 +171,7 @@ def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, root):
     files = [link for link in links if link != "compare.html"]
     assert len(files) == 3 * len(tables) + 2 * len(figures)
     assert "<script" not in page
+    assert "table_01" in (ci_run.folder / "results/ci/compare.html").read_text()
 
 
 def test_a_second_run_finds_nothing_to_do(ci_run, ci_config):
