@@ -1,4 +1,5 @@
 import copy
+import re
 import shutil
 from pathlib import Path
 
@@ -459,3 +460,46 @@ def test_a_beta_without_alignment_is_refused(copied, root, load):
     assert "saes.tsv: SAE has a beta but no alignment; set beta to 0" in sentence(
         load, read(root, "demo"), copied
     )
+
+
+OWN = {
+    "models": ["store"],
+    "datasets.train": "own",
+    "datasets.transfer": ["own-test"],
+}
+
+
+def test_rows_of_source_store_are_trained_and_measured_on(changed, load, tmp_path):
+    folders = {"own": str(tmp_path / "a"), "own-test": str(tmp_path / "b")}
+    for folder in folders.values():
+        Path(folder).mkdir()
+    run = load(changed("store", OWN | {"folders": folders}))
+    assert (run.train, run.further_stores()) == ("own", ["own-test"])
+    assert run.datasets["own-test"]["path"] == folders["own-test"]
+    assert run.results == "results/store"
+    assert run.drawn() == []
+    assert run.local_models() == []
+
+
+STORE_FAULTS = [
+    ({"folders": {"own": "{}"}}, "key folders.own-test is missing; it says where own-test lies"),
+    ({"folders": {"own": "{}", "own-test": "{}/no"}}, "key folders.own-test is .*/no, which is"),
+    ({"datasets.transfer": ["coco"]}, "own is a store made elsewhere and coco is none; all data"),
+    ({"datasets.train": "laion"}, "own-test is a store made elsewhere and laion is none"),
+    ({"datasets.edits": "fashioniq"}, "own is a store made elsewhere and fashioniq is none"),
+    ({"models": ["CLIP", "SigLIP"]}, "key models has 2 names; a store made elsewhere is by one"),
+    ({"store": "{}/images.npy"}, "key store is .*images.npy, which is not a folder; put images"),
+    ({"datasets.transfer": [], "test_store": "{}"}, "key test_store is given without store; "),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), STORE_FAULTS)
+def test_a_wrong_row_of_source_store_gets_one_sentence(changed, load, tmp_path, changes, told):
+    def filled(value):
+        if isinstance(value, dict):
+            return {key: filled(part) for key, part in value.items()}
+        return value.replace("{}", str(tmp_path)) if isinstance(value, str) else value
+
+    folders = {"own": "{}", "own-test": "{}"}
+    found = sentence(load, changed("store", filled(OWN | {"folders": folders} | changes)))
+    assert re.search(told, found), found

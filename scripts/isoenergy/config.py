@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from isoenergy.adoption import STORE, adopt_stores, name_stores
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
@@ -85,11 +85,15 @@ class Run:
 
     def adopted(self, dataset: str) -> bool:
         """Whether a data set is a store made elsewhere."""
-        return self.datasets[dataset]["source"] == "store"
+        return self.datasets[dataset]["source"] == STORE
 
     def pictured(self) -> list[str]:
         """Measured data sets that come with pictures."""
         return [name for name in self.measured() if not self.adopted(name)]
+
+    def further_stores(self) -> list[str]:
+        """Stores made elsewhere that no SAE is trained on."""
+        return [name for name in self.config["datasets"]["transfer"] if self.adopted(name)]
 
     def gallery_model(self) -> str:
         """The model whose atoms are shown: the first SigLIP as in the paper, else the last one."""
@@ -218,10 +222,11 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     check(config, schemas["config"], source)
     rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
     if config["store"] is not None:
-        _check_folders(config, source)
-        config, stores, model = _adopt(config)
+        config, stores = name_stores(config)
         rows["datasets"] = {**rows["datasets"], **stores}
-        rows["models"] = {**rows["models"], **model}
+    config, rows["datasets"], rows["models"] = adopt_stores(
+        config, source, rows["datasets"], rows["models"]
+    )
     run = Run(config=config, source=source, **rows)
     for problem in _problems(run):
         raise InputError(f"{source}: {problem}")
@@ -244,63 +249,6 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     return {key: read(value, schema["properties"].get(key, {})) for key, value in config.items()}
 
 
-def _check_folders(config: Mapping[str, Any], source: str) -> None:
-    for key in ("store", "test_store"):
-        if config[key] is not None and not Path(config[key]).is_dir():
-            raise InputError(
-                f"{source}: key {key} is {config[key]}, which is not a folder; name a folder with "
-                "img_emb/ and text_emb/"
-            )
-
-
-def _slug(path: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
-
-
-def _has_captions(folder: str) -> bool:
-    """Whether the metadata of a store has a column of captions; a broken one is refused later."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        columns = [parquet.read_schema(p).names for p in Path(folder).glob("metadata/*.parquet")]
-    except (pa.ArrowException, OSError):
-        return False
-    return bool(columns) and all("caption" in names for names in columns)
-
-
-def _adopt(config: Mapping[str, Any]) -> tuple[dict, dict, dict]:
-    """The config with its own stores in the place of models and data sets."""
-    name = _slug(config["store"])
-    paths = {name: config["store"]}
-    if config["test_store"] is not None:
-        test = _slug(config["test_store"])
-        paths[test if test != name else f"{name}-test"] = config["test_store"]
-    datasets = {
-        key: {
-            "dataset": key,
-            "source": "store",
-            "kind": "pairs",
-            "path": path,
-            "title": key,
-            "has_captions": _has_captions(path),
-        }
-        for key, path in paths.items()
-    }
-    model = {name: {"model": name, "checkpoint": "", "dim": None, "beta": 0.0, "title": name}}
-    changed = {
-        **config,
-        "results": str(Path(config["results"]) / name),
-        "models": [name],
-        "datasets": {
-            **dict.fromkeys(("classes", "classes_train", "edits")),
-            "train": name,
-            "transfer": list(paths)[1:],
-        },
-    }
-    return changed, datasets, model
-
-
 def _problems(run: Run) -> Iterator[str]:
     """What is wrong across keys, a sentence each."""
     config = run.config
@@ -310,6 +258,8 @@ def _problems(run: Run) -> Iterator[str]:
             "key datasets.train is null and no store is given; name a data set or pass store=FOLDER"
         )
         return
+    if config["test_store"] is not None and config["store"] is None:
+        yield "key test_store is given without store; it is measured with SAEs trained on store"
     for key, kinds in (
         ("train", ("pairs",)),
         ("transfer", ("pairs",)),

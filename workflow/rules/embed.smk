@@ -89,6 +89,6 @@ rule adopt_store:
         path=lambda w: RUN.datasets[w.dataset]["path"],
         name=lambda w: w.dataset,
         normalise=RUN.config["normalise"],
-        beside=RUN.config["store"],
+        beside=lambda w: RUN.datasets[RUN.train]["path"],
     script:
         "../../scripts/embed/adopt_store.py"

@@ -1,5 +1,6 @@
 # Which files stand behind names: what encoders, tables, figures and targets are made of.
 
+from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
 from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
@@ -44,12 +45,12 @@ def checkpoint_of(wildcards):
 
 def state_of(folder):
     """Names, sizes and times of the files of a store made elsewhere."""
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    told = [(path, path.stat()) for path in store_files(folder)]
+    return [f"{path.name} {state.st_size} {state.st_mtime_ns}" for path, state in told]
 
 
-def sae_folder(model, sae, n):
-    return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
+def sae_folder(model, sae, n, dataset=RUN.train):
+    return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=dataset)
 
 
 def closing_folder(pattern, model, dataset, n):
@@ -214,9 +215,10 @@ def table_sources(target):
         {
             "model": model,
             "variant": sae,
-            "dataset": RUN.train,
-            "folders": [sae_folder(model, sae, n) for n in SEEDS],
+            "dataset": dataset,
+            "folders": [sae_folder(model, sae, n, dataset) for n in SEEDS],
         }
+        for dataset in [RUN.train, *(RUN.further_stores() if TABLES[target].stores else [])]
         for model in models_of(target)
         for sae in saes_of(target)
     ]
@@ -356,7 +358,8 @@ def rendered(kind, name):
 def metric_files():
     """Every metric of the run, under its first name in each folder."""
     paths = every(f"{EMBEDDING_METRICS}/pca.parquet")
-    paths += every_sae(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
+    on = [RUN.train, *RUN.further_stores()]
+    paths += every_sae(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=on)
     for saes in RUN.comparisons().values():
         compared = {"model": MODELS[:1], "sae": saes, "dataset": RUN.train}
         paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", **compared)
