@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test env lint format lock docs bench clean
+.PHONY: help demo quick test env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ help:  ## Say what can be made
 demo: env  ## Run everything on rendered scenes, on two CPU cores, and print the headline numbers
 	@$(BIN)/snakemake --configfile config/demo.yaml
 	@$(BIN)/python scripts/report/print_headlines.py --results results/demo
+
+quick: env  ## Run CLIP ViT-B/32 on COCO val2017, and print the headline numbers; no GPU needed
+	@$(BIN)/snakemake preflight --configfile config/quick.yaml
+	@$(BIN)/snakemake --configfile config/quick.yaml
+	@$(BIN)/python scripts/report/print_headlines.py --results results/quick
 
 test: env  ## Check format and style, run every test
 	$(BIN)/ruff format --check .

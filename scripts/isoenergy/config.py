@@ -300,7 +300,11 @@ def _unset_problems(run: Run) -> Iterator[str]:
     if local and training is None:
         yield f"key encoder_training is null; {', '.join(local)} (checkpoint local) need it"
     if training is not None:
-        pairs = [name for name, row in run.datasets.items() if row["kind"] == "pairs"]
+        pairs = [
+            name
+            for name, row in run.datasets.items()
+            if row["kind"] == "pairs" and row["source"] != STORE
+        ]
         if training["dataset"] not in pairs:
             named = training["dataset"]
             yield f"key encoder_training.dataset names {named}; {choose(named, pairs)}"

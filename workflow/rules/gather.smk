@@ -1,5 +1,7 @@
 # Which files stand behind names: what encoders, tables, figures and targets are made of.
 
+from types import SimpleNamespace
+
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
@@ -328,6 +330,16 @@ def figure_sources(target):
     return sources
 
 
+def panel_files(target):
+    """The files that a figure is drawn from."""
+    return [
+        path
+        for panel in figure_sources(target)
+        for key, path in panel.items()
+        if key not in ("model", "sae")
+    ]
+
+
 def every(pattern, **values):
     """A path pattern over models, SAEs, seeds and data sets, all of the run unless said."""
     return expand(
@@ -391,6 +403,7 @@ TABLE_FILES = [path for name in RUN.targets_of("table") for path in rendered("ta
 FIGURE_FILES = [path for name in RUN.targets_of("figure") for path in rendered("figure", name)]
 GATHERED = {
     "data": expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
+    "preflight": [],
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
     "saes": every_sae(f"{SAE}/sae.safetensors"),
@@ -405,6 +418,34 @@ GATHERED = {
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
 # Not part of a run: it looks for the settings that a run takes.
 GATHERED["toy_search"] = [f"{RESULTS}/toy/search_ranking.csv"]
+
+
+def made_of(target):
+    """Files of the run that a target is made of; None where it may take all that the run can make."""
+    stem = Path(target).stem
+    if stem in TABLES and RUN.available(stem):
+        return table_inputs(SimpleNamespace(target=stem))
+    if stem in FIGURES and RUN.available(stem):
+        return [*panel_files(stem), *(path for path, _ in sizes_of(stem).values())]
+    if target in ("tables", "figures"):
+        kinds = [made_of(name) for name in RUN.targets_of(target.removesuffix("s"))]
+        return [path for paths in kinds for path in paths]
+    if target in ("data", "encoders", "embeddings", "saes", "selected_beta", "codes"):
+        return GATHERED[target]
+    below = Path(RESULTS) in Path(target).parents and Path(target).parent != Path(RESULTS)
+    return [target] if below else None
+
+
+def wanted_by(targets):
+    """What targets need that is not made yet, see isoenergy.preflight.Needed."""
+    made = [made_of(target) for target in targets or ["all"] if not is_toy(target)]
+    paths = None if None in made else [path for paths in made for path in paths]
+    return needed_by(
+        RUN,
+        paths,
+        embedded=lambda m, d: Path(STORE.format(model=m, dataset=d), "store.json").exists(),
+        read=lambda d: Path(DATA.format(dataset=d), "pairs.parquet").exists(),
+    )
 
 
 def files_of(target):
