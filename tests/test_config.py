@@ -311,7 +311,7 @@ FAULTS = [
     ({"datasets.train": "scene"}, "key datasets.train names scene; allowed are laion, coco, "),
     (
         {"datasets.train": "scenes-edits"},
-        "key datasets.train names scenes-edits; allowed are laion, coco, coco-val, scenes-shift",
+        "key datasets.train names scenes-edits; allowed are laion, coco, coco-val, scenes-pretrain",
     ),
     (
         {"datasets.transfer": ["scenes-classes"]},
