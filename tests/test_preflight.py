@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -165,3 +166,21 @@ def test_the_estimate_grows_with_large_dictionaries(root):
         for table in (["SAE-64"], ["SAE-16"], None)
     )
     assert large > middle > none
+
+
+def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
+    def inspected():
+        run = _run(root, "store", store=str(tmp_path / "mine"))
+        needed = needed_by(run, None)
+        return preflight.inspect(run, tmp_path, needed), preflight.hours(run, needed, 2)
+
+    (tmp_path / "mine").mkdir()
+    items, _ = inspected()
+    assert "has no img_emb/img_emb_*.npy" in preflight.missing(items)[0]
+    for name in ("image", "text"):
+        np.save(tmp_path / f"mine/{name}.npy", np.zeros((30_000, 256), dtype=np.float16))
+    items, time = inspected()
+    assert preflight.missing(items) == []
+    assert "30,000 rows of 256 in" in preflight.write_items(items)
+    # 15 epochs of six SAEs, at twice 2,000 pairs a second: README measured 11 minutes in all.
+    assert time == pytest.approx(30_000 * 15 * 6 / 4_000 / 3600)

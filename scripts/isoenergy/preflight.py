@@ -123,7 +123,8 @@ def inspect(run: Run, root: str | Path, needed: Needed) -> list[Item]:
     needed : Needed
     """
     root = Path(root)
-    items = [_dataset(run, root, name) for name in needed.datasets]
+    items = [_store(run, name) for name in run.measured() if run.adopted(name)]
+    items += [_dataset(run, root, name) for name in needed.datasets]
     models = list(dict.fromkeys(model for model, _ in needed.stores))
     hub = [model for model in models if not run.is_local(model)]
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -198,6 +199,24 @@ def _dataset(run: Run, root: Path, name: str) -> Item:
     return Item("data set", name, f"is in {folder}", row["licence"] or "", size)
 
 
+def _store(run: Run, name: str) -> Item:
+    folder = run.datasets[name]["path"]
+    try:
+        rows, dim = _shape(folder)
+    except InputError as error:
+        return Item("store", name, f"not in {folder}", missing=f"data set {name}: {error}")
+    return Item("store", name, f"{rows:,} rows of {dim} in {folder}")
+
+
+def _shape(folder: str) -> tuple[int, int]:
+    """Rows and width of the images of a store made elsewhere, by the headers of its files."""
+    from isoenergy.embed.layout import find_arrays
+    from isoenergy.files import open_npy
+
+    shapes = [open_npy(path).shape for path in find_arrays(Path(folder))["image"]]
+    return sum(shape[0] for shape in shapes), shapes[0][-1]
+
+
 def _disk(run: Run, root: Path, needed: Needed) -> Item:
     place = (root / run.results).resolve()
     while not place.exists():
@@ -216,13 +235,13 @@ def _gpu(run: Run, needed: Needed) -> Item:
     gpu_hours, cpu_hours = hours(run, needed, 0), hours(run, needed, cores)
     on_hub = any(not run.is_local(model) for model, _ in needed.stores)
     if found:
-        return Item("time", "", f"{found} GPU{'s' * (found > 1)}; about {_told(gpu_hours)} on one")
-    on_cpu = f"no GPU; about {_told(cpu_hours)} on {cores} CPU core{'s' * (cores > 1)}"
+        return Item("time", "", f"{found} GPU{'s' * (found > 1)}; {_told(gpu_hours)} on one")
+    on_cpu = f"no GPU; {_told(cpu_hours)} on {cores} CPU core{'s' * (cores > 1)}"
     lacking = None
     if on_hub and cpu_hours > MOST_CPU_HOURS:
         lacking = (
             "no NVIDIA GPU is found (nvidia-smi), and without one its encoders and SAEs take "
-            f"about {_told(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
+            f"{_told(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
         )
     return Item("time", "", on_cpu, missing=lacking)
 
@@ -276,7 +295,15 @@ def hours(run: Run, needed: Needed, cores: int) -> float:
 
 
 def _training_seconds(run: Run, cores: int) -> float:
-    pairs = _rows(run, run.train)[1] if run.train in run.drawn() else 0
+    widths = {model: run.models[model]["dim"] or 0 for model in run.config["models"]}
+    if run.adopted(run.train):
+        try:
+            pairs, width = _shape(run.datasets[run.train]["path"])
+        except InputError:
+            return 0.0
+        widths = dict.fromkeys(widths, width)
+    else:
+        pairs = _rows(run, run.train)[1]
     passes = len(run.config["seeds"]) * run.config["sae_training"]["epochs"]
     jobs = [(model, *run.sae_sizes(sae), passes) for model, sae in run.trained()]
     for model in run.swept():
@@ -287,7 +314,7 @@ def _training_seconds(run: Run, cores: int) -> float:
         work = sum(times * expansion * l0 / (8 * 20) for _, expansion, l0, times in jobs)
         return work * pairs / PAIRS_PER_SECOND
     work = sum(
-        times * expansion * l0 * (run.models[model]["dim"] or 0) ** 2 / (8 * 20 * 256**2)
+        times * expansion * l0 * widths[model] ** 2 / (8 * 20 * 256**2)
         for model, expansion, l0, times in jobs
     )
     return work * pairs / (cores * CPU_PAIRS_PER_SECOND)
@@ -304,8 +331,8 @@ def _told(time: float) -> str:
     if time < 1 / 12:
         return "minutes"
     if time < 1:
-        return f"{5 * round(time * 12)} minutes"
-    return f"{_round(time)} hour{'s' * (_round(time) != '1')}"
+        return f"about {5 * round(time * 12)} minutes"
+    return f"about {_round(time)} hour{'s' * (_round(time) != '1')}"
 
 
 def _round(number: float) -> str:
