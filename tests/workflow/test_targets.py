@@ -67,7 +67,7 @@ def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):
     done = workflow.run("--dry-run", "figure_06", "--configfile", str(root / "config/demo.yaml"))
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    assert (planned["train_encoder"], planned["train_seeds"]) == ("1", "1")
+    assert (planned["train_encoder"], planned["train_sae"]) == ("1", "1")
     assert (planned["encode_store"], planned["encode_edits"]) == ("1", "1")
     assert planned["measure_composed"] == "1"
 
@@ -121,7 +121,7 @@ def test_the_map_of_atoms_is_of_one_sae(workflow, root, tmp_path, name):
     told = done.stdout + done.stderr
     assert done.returncode == 0, told[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    once = ("encode_store", "measure_layout", "measure_sae", "measure_embeddings")
+    once = ("train_sae", "measure_layout", "measure_sae", "measure_embeddings")
     assert [planned[rule] for rule in once] == ["1"] * 4
 
 
@@ -143,7 +143,7 @@ def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
 @pytest.mark.parametrize("together", [True, False])
 def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, together):
     config = yaml.safe_load((root / "config/demo.yaml").read_text())
-    config["train"]["together"] = together
+    config["together"] = together
     path = tmp_path / "trained.yaml"
     path.write_text(yaml.safe_dump(config))
     done = workflow.run("--dry-run", "figure_07", "saes", "--configfile", str(path))
@@ -151,7 +151,7 @@ def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, toget
     kinds, seeds = len(load_run(config, path, root).trained()), len(config["seeds"])
     swept = config["beta_sweep"]["count"] + 1
     apart = {"train_sae": str(kinds * seeds), "train_swept": str(swept)}
-    assert planned == ({"train_seeds": str(kinds), "train_sweep": "1"} if together else apart)
+    assert planned == ({"train_sae": str(kinds), "train_swept": "1"} if together else apart)
 
 
 def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
@@ -165,9 +165,9 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert done.returncode == 0, done.stderr[-3000:]
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    jobs = ("train_seeds", "train_sweep", "measure_sweep")
+    jobs = ("train_sae", "train_swept", "measure_sweep")
     assert [planned[job] for job in jobs] == ["1", "1", "1"]
-    rule = told.split("rule train_seeds:")[1].split("output:")[0]
+    rule = told.split("rule train_sae:")[1].split("output:")[0]
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
 
 
