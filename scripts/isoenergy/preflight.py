@@ -86,9 +86,12 @@ def _missing_models(run: Run) -> Iterator[str]:
     absent = []
     for name in _hub_models(run):
         row = run.models[name]
-        if not Path(row["checkpoint"]).is_dir() and not isinstance(
-            try_to_load_from_cache(row["checkpoint"], "config.json", revision=row["revision"]), str
-        ):
+        # Which repository a tag of open_clip stands for is known to that library alone.
+        if ":" in row["checkpoint"] or Path(row["checkpoint"]).is_dir():
+            continue
+        file = "open_clip_config.json" if row["family"] == "open_clip" else "config.json"
+        cached = try_to_load_from_cache(row["checkpoint"], file, revision=row["revision"])
+        if not isinstance(cached, str):
             absent.append(name)
     if absent and not _hub_answers():
         yield (

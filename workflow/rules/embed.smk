@@ -52,7 +52,7 @@ rule embed_dataset:
         model=one_of(name for name, row in RUN.models.items() if row["checkpoint"]),
         dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
     conda:
-        "../../envs/embed.yaml"
+        lambda w: environment_of(w.model)
     resources:
         gpu=lambda w: 0 if RUN.is_local(w.model) else 1,
     params:

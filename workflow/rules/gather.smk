@@ -42,6 +42,12 @@ def checkpoint_of(wildcards):
     return RUN.models[wildcards.model]["checkpoint"]
 
 
+def environment_of(model):
+    """The conda environment that an encoder runs in: open_clip is kept apart from the others."""
+    apart = RUN.models[model]["family"] == "open_clip"
+    return "../../envs/open_clip.yaml" if apart else "../../envs/embed.yaml"
+
+
 def state_of(folder):
     """Names, sizes and times of the files of a store made elsewhere."""
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
