@@ -42,10 +42,13 @@ def checkpoint_of(wildcards):
     return RUN.models[wildcards.model]["checkpoint"]
 
 
-def environment_of(model):
-    """The conda environment that an encoder runs in: open_clip is kept apart from the others."""
-    apart = RUN.models[model]["family"] == "open_clip"
-    return "../../envs/open_clip.yaml" if apart else "../../envs/embed.yaml"
+def encoders(apart):
+    """Wildcard constraint: encoders of open_clip, which need an environment apart, or all others."""
+    return one_of(
+        name
+        for name, row in RUN.models.items()
+        if row["checkpoint"] and (row["family"] == "open_clip") == apart
+    )
 
 
 def state_of(folder):
