@@ -27,6 +27,14 @@ def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine
     ]
 
 
+def test_a_tag_of_open_clip_is_left_to_its_job(root, tmp_path, bare_machine):
+    run = _run(root, "config", models=["DataComp", "AIMv2"])
+    assert run.models["DataComp"]["checkpoint"] == "ViT-B-32:datacomp_xl_s13b_b90k"
+    hub = preflight.missing(run, tmp_path)[1]
+    assert "AIMv2 is not in the local cache" in hub
+    assert "DataComp" not in hub
+
+
 def test_the_demo_needs_nothing(root, tmp_path, bare_machine):
     assert preflight.missing(_run(root, "demo"), tmp_path) == []
 
