@@ -195,6 +195,7 @@ def test_factors_are_a_target_only_where_they_are_known(root, load):
     [
         (["CLIP", "SigLIP", "SigLIP2"], "SigLIP"),
         (["CLIP", "SceneSigLIP", "SigLIP"], "SceneSigLIP"),
+        (["SigLIP2", "CLIP"], "SigLIP2"),
         (["CLIP", "OpenCLIP"], "OpenCLIP"),
     ],
 )
