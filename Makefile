@@ -12,10 +12,13 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo quick test env lint format lock docs bench clean
+OPEN_CLIP_BIN := .venv-open-clip/bin
+OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
+
+.PHONY: help demo quick test test-open-clip env lint format lock docs bench clean
 
 help:  ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: env  ## Run everything on rendered scenes and print the headline numbers; TARGETS="table_01 ..." for less
 	@$(BIN)/snakemake $(TARGETS) --configfile config/demo.yaml
@@ -32,6 +35,9 @@ test: env  ## Check format and style, run every test
 	$(BIN)/snakefmt --check $(SMK_FILES)
 	$(BIN)/python -m pytest
 
+test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
+	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
+
 env: $(VENV)/.ready  ## Create the environment in .venv
 
 # torch comes apart from the lock: its build, and so its hash, differs between CPU and GPU machines. All
@@ -41,6 +47,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	@touch $@
+
+# torchvision has to come from the same index as torch.
+.venv-open-clip/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-open-clip
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)' $(filter torchvision%,$(OPEN_CLIP))
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(OPEN_CLIP)
 	@touch $@
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
@@ -64,4 +78,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environment and caches; results stay
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-open-clip .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -196,6 +196,7 @@ def test_factors_are_a_target_only_where_they_are_known(root, load):
     [
         (["CLIP", "SigLIP", "SigLIP2"], "SigLIP"),
         (["CLIP", "SceneSigLIP", "SigLIP"], "SceneSigLIP"),
+        (["SigLIP2", "CLIP"], "SigLIP2"),
         (["CLIP", "OpenCLIP"], "OpenCLIP"),
     ],
 )
@@ -427,7 +428,12 @@ def test_a_repeated_number_of_the_paper_is_named_by_all_its_keys(copied, root, l
 @pytest.mark.parametrize(
     ("name", "before", "after", "told"),
     [
-        ("models", "\tclip\t", "\tclipp\t", "key family is 'clipp'; allowed are clip, siglip (did"),
+        (
+            "models",
+            "\tclip\t",
+            "\tclipp\t",
+            "key family is 'clipp'; allowed are clip, siglip, sigl",
+        ),
         ("models", "\ttext_length", "\tlength", "unknown key length; allowed are model, family"),
         ("models", "\t512\t", "\t512", "has more or fewer cells than the header's 10"),
         ("models", "\t4e-4\t", "\t-1\t", "key beta is -1.0, number >= 0 is allowed"),

@@ -94,3 +94,8 @@ def test_nothing_at_the_address_is_silence(loopback, monkeypatch):
     assert hub.look_up("open/clip", None) == hub.Checkpoint("silent")
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert hub.look_up("open/clip", None) == hub.Checkpoint("silent")
+
+
+def test_a_tag_of_open_clip_is_left_to_its_job(loopback):
+    assert hub.look_up("ViT-B-32:datacomp_xl_s13b_b90k", None) == hub.Checkpoint("untold")
+    assert loopback.asked == []

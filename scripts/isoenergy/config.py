@@ -98,7 +98,8 @@ class Run:
     def gallery_model(self) -> str:
         """The model whose atoms are shown: the first SigLIP as in the paper, else the last one."""
         models = self.config["models"]
-        siglip = [name for name in models if self.models[name].get("family") == "siglip"]
+        families = ("siglip", "siglip2")
+        siglip = [name for name in models if self.models[name].get("family") in families]
         return (siglip or models[-1:])[0]
 
     def local_models(self) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 4.0
-State = Literal["present", "open", "gated", "absent", "silent"]
+State = Literal["present", "open", "gated", "absent", "silent", "untold"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Checkpoint:
 
     Attributes
     ----------
-    state : {"present", "open", "gated", "absent", "silent"}
+    state : {"present", "open", "gated", "absent", "silent", "untold"}
         On this machine; on the hub for everyone, or for those who were let in alone; not on the
-        hub; or the hub does not answer.
+        hub; the hub does not answer; or it is a tag, which open_clip alone can place.
     size : int or None
         Bytes of its weights, where the hub tells.
     """
@@ -32,7 +32,7 @@ class Checkpoint:
     size: int | None = None
 
 
-def look_up(checkpoint: str, revision: str | None) -> Checkpoint:
+def look_up(checkpoint: str, revision: str | None, file: str = "config.json") -> Checkpoint:
     """Ask for a checkpoint: this machine first, then the hub (``HF_ENDPOINT``).
 
     Parameters
@@ -41,18 +41,22 @@ def look_up(checkpoint: str, revision: str | None) -> Checkpoint:
         Name on the hub, or a folder.
     revision : str or None
         None is ``main``.
+    file : str
+        The file that every checkpoint of its family has.
     """
     from huggingface_hub import try_to_load_from_cache
 
+    if ":" in checkpoint:
+        return Checkpoint("untold")
     if Path(checkpoint).is_dir():
         return Checkpoint("present")
-    if isinstance(try_to_load_from_cache(checkpoint, "config.json", revision=revision), str):
+    if isinstance(try_to_load_from_cache(checkpoint, file, revision=revision), str):
         return Checkpoint("present")
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
         return Checkpoint("silent")
     where = f"{os.environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{checkpoint}"
     where += f"/resolve/{revision or 'main'}"
-    status, headers = _head(f"{where}/config.json")
+    status, headers = _head(f"{where}/{file}")
     state = _state(status, headers)
     if state != "open":
         return Checkpoint(state)

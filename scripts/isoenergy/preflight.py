@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isoenergy.config import Run
 from isoenergy.errors import InputError
@@ -128,8 +129,7 @@ def inspect(run: Run, root: str | Path, needed: Needed) -> list[Item]:
     models = list(dict.fromkeys(model for model, _ in needed.stores))
     hub = [model for model in models if not run.is_local(model)]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        rows = [run.models[model] for model in hub]
-        found = list(pool.map(lambda row: look_up(row["checkpoint"], row["revision"]), rows))
+        found = list(pool.map(_look_up, [run.models[model] for model in hub]))
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
     items += [_encoder(run, m, told) for m, told in zip(hub, found, strict=True)]
     items.append(_disk(run, root, needed))
@@ -166,7 +166,13 @@ _STATES = {
     "gated": "on the hub, gated",
     "absent": "not on the hub",
     "silent": SILENT,
+    "untold": "a tag of open_clip",
 }
+
+
+def _look_up(row: Mapping[str, Any]) -> Checkpoint:
+    file = "open_clip_config.json" if row["family"] == "open_clip" else "config.json"
+    return look_up(row["checkpoint"], row["revision"], file)
 
 
 def _encoder(run: Run, model: str, told: Checkpoint) -> Item:

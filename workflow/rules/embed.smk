@@ -49,7 +49,7 @@ rule embed_dataset:
     benchmark:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
     wildcard_constraints:
-        model=one_of(name for name, row in RUN.models.items() if row["checkpoint"]),
+        model=encoders(apart=False),
         dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
     conda:
         "../../envs/embed.yaml"
@@ -71,6 +71,14 @@ rule embed_dataset:
         dtype=RUN.config["embed"]["dtype"],
     script:
         "../../scripts/embed/embed_dataset.py"
+
+
+use rule embed_dataset as embed_dataset_with_open_clip with:
+    wildcard_constraints:
+        model=encoders(apart=True),
+        dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
+    conda:
+        "../../envs/open_clip.yaml"
 
 
 rule adopt_store:

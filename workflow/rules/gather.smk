@@ -45,6 +45,15 @@ def checkpoint_of(wildcards):
     return RUN.models[wildcards.model]["checkpoint"]
 
 
+def encoders(apart):
+    """Wildcard constraint: encoders of open_clip, which need an environment apart, or all others."""
+    return one_of(
+        name
+        for name, row in RUN.models.items()
+        if row["checkpoint"] and (row["family"] == "open_clip") == apart
+    )
+
+
 def state_of(folder):
     """Names, sizes and times of the files of a store made elsewhere."""
     told = [(path, path.stat()) for path in store_files(folder)]
