@@ -21,10 +21,11 @@ from torch.nn.functional import embedding
 from isoenergy.train.codes import SparseCodes, merge_repeats
 from isoenergy.train.sae import ARCHITECTURES, SAE
 
-# Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
-# above, residuals are, which costs one product with the dictionary per step but K x d memory.
+# Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it; above,
+# on a GPU, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
-# From this many atoms on a CPU takes the compiled loop, whose import costs about a second.
+# From this many atoms on a CPU takes the compiled loop, whose import costs about a second, and
+# computes the Gram rows of chosen atoms alone.
 COMPILED = 2048
 # A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
 # is then less than the rows x l0 x dim numbers of the atoms that every row chose.
@@ -49,6 +50,10 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         May repeat an atom within a row.
     """
     n_atoms = len(dictionary)
+    if x.device.type == "cpu" and n_atoms >= COMPILED:
+        from isoenergy.train.kernel import choose_lazily
+
+        return choose_lazily(x, dictionary, l0, torch.get_num_threads())
     correlations = x @ dictionary.T
     if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
         return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
