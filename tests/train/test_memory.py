@@ -19,9 +19,9 @@ from isoenergy.seeds import derive_seed
 from isoenergy.train.checkpoint import build_sae, load_sae
 from isoenergy.train.fit import Training, fit
 
-PAIRS, DIM, SMALL = 64_000, 256, 700
+PAIRS, DIM, SMALL = 64_000, 128, 700
 LIMIT = 2 * PAIRS * DIM * 4 // 4  # bytes: a quarter of the store
-EXPANSION, L0, BLOCK = 1, 3, 512
+EXPANSION, L0, BLOCK = 1, 16, 512
 TRAINING = Training(1, 512, 1e-2, 1.0, "masked_cosine", 1e-3)
 
 # RLIMIT_DATA bounds what a process allocates, and not the files that it maps: those the system
