@@ -49,13 +49,13 @@ def test_lazy_atoms_are_those_of_the_plain_loop(limit, threads):
 
 def test_each_gram_row_of_a_chosen_atom_is_computed_once(monkeypatch):
     x, atoms = vectors(40, 500, 16)
-    computed, product = [], np.matmul
+    computed, product = [], torch.mm
 
     def counted(rows, others, out):
         product(rows, others, out=out)
-        computed.extend(out.argmax(axis=1).tolist())
+        computed.extend(out.argmax(dim=1).tolist())
 
-    monkeypatch.setattr(kernel.np, "matmul", counted)
+    monkeypatch.setattr(kernel.torch, "mm", counted)
     chosen = choose_lazily(x, atoms, 5)
     # The last atom of a row is subtracted from nothing.
     assert sorted(computed) == chosen[:, :-1].unique().tolist()

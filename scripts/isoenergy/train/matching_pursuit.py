@@ -32,6 +32,10 @@ COMPILED = 2048
 SMALL = 1 / 8
 
 
+def _compiled(dictionary: Tensor) -> bool:
+    return dictionary.device.type == "cpu" and len(dictionary) >= COMPILED
+
+
 @torch.no_grad()
 def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
     """Atoms that matching pursuit picks, in order; ties go to the lowest index.
@@ -50,7 +54,7 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         May repeat an atom within a row.
     """
     n_atoms = len(dictionary)
-    if x.device.type == "cpu" and n_atoms >= COMPILED:
+    if _compiled(dictionary):
         from isoenergy.train.kernel import choose_lazily
 
         return choose_lazily(x, dictionary, l0, torch.get_num_threads())
@@ -71,7 +75,7 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
-    if gram.device.type == "cpu" and len(gram) >= COMPILED:
+    if _compiled(gram):
         from isoenergy.train.kernel import choose_by_gram
 
         arrays = (correlations.numpy(), gram.numpy())
@@ -156,7 +160,12 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     if len(dictionary) <= SMALL * l0 * x.shape[1]:
         return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
-    values, reconstruction = _Pursuit.apply(x, dictionary, indices)
+    if _compiled(dictionary):
+        from isoenergy.train.unrolled import UnrolledPursuit
+
+        values, reconstruction = UnrolledPursuit.apply(x, dictionary, indices)
+    else:
+        values, reconstruction = _Pursuit.apply(x, dictionary, indices)
     return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
 
 
