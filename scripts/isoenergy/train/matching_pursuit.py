@@ -5,7 +5,8 @@ r <- r - c_i D_i. Choosing the atoms needs no gradient, so it is done first and 
 chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
-gradient, without keeping any rows x K array for the backward pass.
+gradient, without keeping any rows x K array for the backward pass. For large dictionaries on a CPU
+both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients.
 """
 
 from __future__ import annotations
