@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from isoenergy.errors import InputError
 from isoenergy.files import (
+    growing_npy,
     hash_strings,
     open_npy,
     read_json,
@@ -28,6 +29,31 @@ from isoenergy.files import (
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("pieces", [[], [0], [3], [5, 0, 20_000], [1] * 12])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_an_array_written_in_pieces_has_the_bytes_of_the_whole(tmp_path, pieces, dtype):
+    parts = [np.arange(n, dtype=dtype) - n for n in pieces]
+    with growing_npy(tmp_path / "pieces.npy", dtype) as append:
+        for part in parts:
+            append(part)
+    write_npy(tmp_path / "whole.npy", np.concatenate([np.empty(0, dtype), *parts]))
+    assert (tmp_path / "pieces.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_an_array_that_fails_half_way_leaves_the_old_one(tmp_path):
+    write_npy(tmp_path / "a.npy", np.arange(3))
+
+    def fail():
+        with growing_npy(tmp_path / "a.npy", np.int64) as append:
+            append(np.arange(9))
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fail()
+    assert names(tmp_path) == ["a.npy"]
+    assert open_npy(tmp_path / "a.npy").tolist() == [0, 1, 2]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,32 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
     """Write one array as ``.npy`` atomically, never pickled."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+@contextmanager
+def growing_npy(path: str | Path, dtype: type) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a ``.npy`` array of one dimension piece by piece, atomically.
+
+    Yields a function that appends a piece of shape (n,). The file has the bytes of
+    :func:`write_npy` of all pieces together, which are never in memory together.
+    """
+    length = 0
+    with replacing(path) as temporary, temporary.open("wb") as file:
+
+        def header() -> None:
+            # numpy pads headers so that they keep their length however long the array grows.
+            told = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype))
+            np.lib.format.write_array_header_1_0(file, {**told, "shape": (length,)})
+
+        def append(piece: np.ndarray) -> None:
+            nonlocal length
+            file.write(np.ascontiguousarray(piece, dtype).data)
+            length += len(piece)
+
+        header()
+        yield append
+        file.seek(0)
+        header()
 
 
 def open_npy(path: str | Path) -> np.ndarray:

@@ -1,5 +1,7 @@
 import json
+import logging
 import math
+import time
 
 import numpy as np
 import pandas as pd
@@ -345,3 +347,23 @@ def test_a_beta_that_no_sweep_selected_is_refused(train, tmp_path):
     path = selected(tmp_path, math.nan)
     with pytest.raises(InputError, match=r"selected_beta\.json: no beta of the sweep keeps R²"):
         train("none", **open_beta, selected_beta=path)
+
+
+def test_share_of_time_spent_waiting_for_data_is_told(tmp_path, planted, caplog):
+    class Slow(Rows):
+        def __getitem__(self, rows):
+            time.sleep(0.1 * (not isinstance(rows, slice)))  # a batch
+            return super().__getitem__(rows)
+
+    caplog.set_level(logging.INFO, logger="isoenergy")
+    training = Training(1, 16, 1e-2, 1.0, None, 0.0)
+    shares = []
+    for kind in (Slow, Rows):
+        image, text = (kind([side]) for side in planted(64, 8, 0)[1:])
+        sae = build_sae("matching_pursuit", 8, 16, 2, 0)
+        fit(sae, image, text, training, 0, tmp_path / "state", "SAE")
+        told = caplog.records[-1].message
+        assert told.endswith("% of the time spent waiting for data")
+        shares.append(float(told.removeprefix("SAE: ").partition("%")[0]))
+    assert 0 <= shares[1] < shares[0] <= 100
+    assert shares[0] > 20  # 0.8 s of sleep

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from isoenergy.train.kernel import LANES, choose_by_gram
+from isoenergy.train import kernel
+from isoenergy.train.kernel import LANES, choose_by_gram, choose_lazily
 
 
 def plain(correlations, gram, l0):
@@ -28,6 +30,47 @@ def test_atoms_are_those_of_the_plain_loop(n_atoms, threads):
     correlations, gram = problem(11, n_atoms, 9)
     expected = plain(correlations, gram, 6)
     assert np.array_equal(choose_by_gram(correlations.copy(), gram, 6, threads), expected)
+
+
+def vectors(rows, n_atoms, dim, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x, atoms = (torch.randn(n, dim, generator=generator, dtype=dtype) for n in (rows, n_atoms))
+    return x, atoms / atoms.norm(dim=1, keepdim=True)
+
+
+# Bytes for everything, for two blocks of rows and few Gram rows, and for one row at a time.
+@pytest.mark.parametrize("limit", [2**30, 8 * 331 * 4 * 20, 1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_lazy_atoms_are_those_of_the_plain_loop(limit, threads):
+    x, atoms = vectors(31, 331, 24)
+    expected = plain((x @ atoms.T).numpy(), (atoms @ atoms.T).numpy(), 9)
+    assert np.array_equal(choose_lazily(x, atoms, 9, threads, limit).numpy(), expected)
+
+
+def test_each_gram_row_of_a_chosen_atom_is_computed_once(monkeypatch):
+    x, atoms = vectors(40, 500, 16)
+    computed, product = [], torch.mm
+
+    def counted(rows, others, out):
+        product(rows, others, out=out)
+        computed.extend(out.argmax(dim=1).tolist())
+
+    monkeypatch.setattr(kernel.torch, "mm", counted)
+    chosen = choose_lazily(x, atoms, 5)
+    # The last atom of a row is subtracted from nothing.
+    assert sorted(computed) == chosen[:, :-1].unique().tolist()
+    assert len(computed) < 160  # of 40 x 4
+
+
+def test_lazy_choice_is_the_same_each_time_and_for_any_number_of_threads():
+    x, atoms = vectors(300, 400, 32, torch.float32)
+    first = choose_lazily(x, atoms, 12, 1)
+    assert all(torch.equal(choose_lazily(x, atoms, 12, threads), first) for threads in (1, 2, 5))
+
+
+def test_lazy_choice_of_no_rows_is_empty():
+    x, atoms = vectors(0, 70, 8)
+    assert choose_lazily(x, atoms, 3).shape == (0, 3)
 
 
 def test_few_rows_differ_from_the_plain_loop_in_single_precision():

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoenergy.train import matching_pursuit
+from isoenergy.train.alignment import masked_cosine
 from isoenergy.train.codes import merge_repeats
 from isoenergy.train.matching_pursuit import choose_atoms, pursue
 
@@ -92,6 +93,28 @@ def test_gradient_is_right_numerically():
     x.requires_grad_()
     dictionary.requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: pursue(a, b, 5)[1], (x, dictionary))
+
+
+@pytest.mark.parametrize("compiled", [0, 10**6])
+def test_nothing_of_rows_times_atoms_is_kept_for_the_backward_pass(monkeypatch, compiled):
+    monkeypatch.setattr(matching_pursuit, "SMALL", 0)
+    monkeypatch.setattr(matching_pursuit, "COMPILED", compiled)
+    x, dictionary = problem(40, 60, 16)
+    dictionary.requires_grad_()
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        codes, reconstruction = pursue(x, dictionary, 5)
+        half = len(x) // 2
+        loss = (x - reconstruction).square().mean() + masked_cosine(codes[:half], codes[half:])
+    # 40 x 5 x 5 overlaps of chosen atoms, and the dictionary of 60 x 16.
+    assert max(kept) <= 1000 < x.shape[0] * len(dictionary)
+    loss.backward()
+    assert dictionary.grad.abs().max() > 0
 
 
 def test_codes_times_dictionary_is_the_reconstruction():

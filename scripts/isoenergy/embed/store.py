@@ -36,6 +36,8 @@ FORMAT = "isoenergy-store-1"
 # A unit row stored in float16 is off by up to about 1e-3.
 NORM_TOLERANCE = 5e-3
 _BLOCK = 65_536
+# Rows at a time where a store is checked: few, as each takes several arrays of their size.
+_CHECKED = 4096
 
 
 class Rows:
@@ -268,7 +270,7 @@ def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
 
 def _check_values(rows: Rows) -> None:
     where = rows.where
-    for start, values in rows.blocks():
+    for start, values in rows.blocks(_CHECKED):
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))

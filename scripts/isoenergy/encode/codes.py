@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from isoenergy.errors import InputError
-from isoenergy.files import open_npy, read_json, write_json, write_npy
+from isoenergy.files import growing_npy, open_npy, read_json, write_json
 
 SIDES, SOURCE = ("image", "text"), "source"
+Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 _DTYPES = {"values": np.float32, "indices": np.int32, "indptr": np.int64}
 FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in _DTYPES)
 # What the codes of edits have besides.
@@ -57,23 +60,52 @@ class Codes:
 
 def write_codes(path: str | Path, codes: Codes) -> None:
     """Write codes: ``path`` is ``codes.json``, which comes last; the arrays go beside it."""
-    folder = Path(path).parent
+    blocks = {}
     for side in codes.sides:
         matrix = getattr(codes, side)
-        for part, array in (
-            ("values", matrix.data),
-            ("indices", matrix.indices),
-            ("indptr", matrix.indptr),
-        ):
-            write_npy(folder / f"{side}_{part}.npy", array.astype(_DTYPES[part], copy=False))
+        blocks[side] = [(matrix.data, matrix.indices, np.diff(matrix.indptr))]
+    write_blocks(path, blocks, codes.n_atoms, codes.ids, codes.checkpoint)
+
+
+def write_blocks(
+    path: str | Path, sides: Mapping[str, Iterable[Block]], n_atoms: int, ids: str, checkpoint: str
+) -> None:
+    """Write codes that come in blocks of rows, of which one is in memory at a time.
+
+    Parameters
+    ----------
+    path : path
+        ``codes.json``, which comes last; the arrays go beside it.
+    sides : mapping of str to iterable of (values, indices, counts)
+        Non-zeros of consecutive rows, their atoms, and how many each row has.
+    n_atoms : int
+        K.
+    ids, checkpoint : str
+        See :class:`Codes`.
+    """
+    folder, rows, nonzeros = Path(path).parent, 0, {}
+    for side, blocks in sides.items():
+        rows, nonzeros[side] = 0, 0
+        with ExitStack() as stack:
+            values, indices, indptr = (
+                stack.enter_context(growing_npy(folder / f"{side}_{part}.npy", dtype))
+                for part, dtype in _DTYPES.items()
+            )
+            indptr(np.zeros(1))
+            for found, atoms, counts in blocks:
+                values(found)
+                indices(atoms)
+                indptr(nonzeros[side] + np.cumsum(counts, dtype=np.int64))
+                nonzeros[side] += len(found)
+                rows += len(counts)
     write_json(
         path,
         {
-            "rows": len(codes),
-            "n_atoms": codes.n_atoms,
-            "nonzeros": {side: int(getattr(codes, side).nnz) for side in codes.sides},
-            "ids": codes.ids,
-            "checkpoint": codes.checkpoint,
+            "rows": rows,
+            "n_atoms": n_atoms,
+            "nonzeros": nonzeros,
+            "ids": ids,
+            "checkpoint": checkpoint,
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows, open_store
 from isoenergy.embed.triplets import open_triplets
-from isoenergy.encode.codes import Codes, write_codes
+from isoenergy.encode.codes import Block, write_blocks
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file, hash_strings
 from isoenergy.progress import Progress
@@ -19,7 +20,21 @@ from isoenergy.train.sae import SAE
 
 
 def encode_rows(sae: SAE, rows: Rows, block: int, bar: Progress) -> csr_matrix:
-    """Codes of one modality.
+    """Codes of one modality, in memory; parameters as of :func:`encode_blocks`.
+
+    Returns
+    -------
+    csr_matrix of shape (n, K), float32
+    """
+    values, indices, counts = zip(*encode_blocks(sae, rows, block, bar), strict=True)
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    return csr_matrix(
+        (np.concatenate(values), np.concatenate(indices), indptr), shape=(len(rows), sae.n_atoms)
+    )
+
+
+def encode_blocks(sae: SAE, rows: Rows, block: int, bar: Progress) -> Iterator[Block]:
+    """Codes of one modality, block by block.
 
     Parameters
     ----------
@@ -29,24 +44,23 @@ def encode_rows(sae: SAE, rows: Rows, block: int, bar: Progress) -> csr_matrix:
         Rows at a time; bounds the working memory.
     bar : Progress
 
-    Returns
-    -------
-    csr_matrix of shape (n, K), float32
+    Yields
+    ------
+    values : ndarray of shape (nonzeros,), float32
+        Non-zeros of the block's rows, one row after the other.
+    indices : ndarray of shape (nonzeros,), int32
+        Their atoms, ascending within a row.
+    counts : ndarray of shape (rows of the block,), int64
+        How many each row has.
     """
-    values, indices, counts = [], [], []
     for _, x in rows.blocks(block):
         codes = sae.encode(torch.from_numpy(x))
         order = codes.indices.argsort(dim=1, stable=True)
         kept = codes.values.gather(1, order)
         where = kept != 0
-        values.append(kept[where].numpy())
-        indices.append(codes.indices.gather(1, order)[where].numpy().astype(np.int32))
-        counts.append(where.sum(dim=1).numpy())
+        atoms = codes.indices.gather(1, order)[where].numpy().astype(np.int32)
+        yield kept[where].numpy(), atoms, where.sum(dim=1).numpy()
         bar.step(len(x))
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    return csr_matrix(
-        (np.concatenate(values), np.concatenate(indices), indptr), shape=(len(rows), sae.n_atoms)
-    )
 
 
 def encode_store(
@@ -86,5 +100,5 @@ def encode_store(
         triplets = open_triplets(opened)
         ids, sides = hash_strings(triplets.names), triplets.sides()
     with Progress(f"encode {what}", len(sides) * len(sides["image"]), "rows") as bar:
-        encoded = {side: encode_rows(sae, rows, block, bar) for side, rows in sides.items()}
-    write_codes(codes, Codes(**encoded, ids=ids, checkpoint=hash_file(weights)))
+        encoded = {side: encode_blocks(sae, rows, block, bar) for side, rows in sides.items()}
+        write_blocks(codes, encoded, sae.n_atoms, ids, hash_file(weights))

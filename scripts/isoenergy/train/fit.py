@@ -17,7 +17,7 @@ from isoenergy.embed.store import EmbeddingStore, Rows, open_store
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.metric import read_metric
-from isoenergy.progress import Progress
+from isoenergy.progress import LOG, Progress
 from isoenergy.seeds import derive_seed, generator
 from isoenergy.train.alignment import ALIGNMENTS
 from isoenergy.train.checkpoint import build_sae, save_sae
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SAVE_SECONDS = 60.0
+_HASHED = 4096  # rows at a time
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,24 @@ class _Totals:
         self.used.zero_()
 
 
+class _Pairs:
+    """Reads batches of pairs and keeps account of the time that training waits for them."""
+
+    def __init__(self, image: Rows, text: Rows) -> None:
+        self._sides = image, text
+        self._waited, self._start = 0.0, time.monotonic()
+
+    def read(self, rows: np.ndarray) -> list[np.ndarray]:
+        start = time.monotonic()
+        batch = [side[rows] for side in self._sides]
+        self._waited += time.monotonic() - start
+        return batch
+
+    def share(self) -> str:
+        """Share of the time since the beginning."""
+        return f"{self._waited / max(time.monotonic() - self._start, 1e-9):.1%}"
+
+
 def fit(
     sae: SAE, image: Rows, text: Rows, training: Training, seed: int, state: str | Path, what: str
 ) -> pd.DataFrame:
@@ -132,15 +151,16 @@ def fit(
     history = progress["history"]
     done = progress["epoch"] * steps + progress["step"]
     saved = time.monotonic()
+    pairs = _Pairs(image, text)
     with Progress(what, training.epochs * steps, "steps", done=done) as bar:
         for epoch in range(progress["epoch"], training.epochs):
             order = generator(seed, "epoch", epoch).permutation(n)
             first = progress["step"] if epoch == progress["epoch"] else 0
             for step in range(first, steps):
                 rows = order[step * training.batch_size : (step + 1) * training.batch_size]
-                _step(sae, image[rows], text[rows], training, optimiser, totals)
+                _step(sae, *pairs.read(rows), training, optimiser, totals)
                 schedule.step()
-                bar.step(figures=lambda: _shown(totals))
+                bar.step(figures=lambda: _shown(totals, pairs))
                 if time.monotonic() - saved > _SAVE_SECONDS and step + 1 < steps:
                     at = {"epoch": epoch, "step": step + 1, "history": history}
                     save_state(state, sae, optimiser, schedule, identity, at, totals.tensors())
@@ -150,6 +170,7 @@ def fit(
             at = {"epoch": epoch + 1, "step": 0, "history": history}
             save_state(state, sae, optimiser, schedule, identity, at, totals.tensors())
             saved = time.monotonic()
+    LOG.info("%s: %s of the time spent waiting for data", what, pairs.share())
     sae.normalise_atoms()
     return pd.DataFrame(history)
 
@@ -158,18 +179,19 @@ def _identify(image: Rows, text: Rows) -> str:
     """A hash of every pair, in order."""
     digest = hashlib.sha256(f"{image.shape}".encode())
     for rows in (image, text):
-        for _, block in rows.blocks():
+        for _, block in rows.blocks(_HASHED):
             digest.update(block.tobytes())
     return digest.hexdigest()
 
 
-def _shown(totals: _Totals) -> dict[str, str]:
+def _shown(totals: _Totals, pairs: _Pairs) -> dict[str, str]:
     figures = totals.figures()
     return {
         "loss": f"{figures['loss']:.3g}",
         "R2": f"{figures['r2']:.4f}",
         "l0": f"{figures['l0']:.1f}",
         "dead": str(figures["dead_atoms"]),
+        "waiting": pairs.share(),
     }
 
 

@@ -5,7 +5,8 @@ r <- r - c_i D_i. Choosing the atoms needs no gradient, so it is done first and 
 chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
-gradient, without keeping any rows x K array for the backward pass.
+gradient, without keeping any rows x K array for the backward pass. For large dictionaries on a CPU
+both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from torch.nn.functional import embedding
 from isoenergy.train.codes import SparseCodes, merge_repeats
 from isoenergy.train.sae import ARCHITECTURES, SAE
 
-# Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it;
-# above, residuals are, which costs one product with the dictionary per step but K x d memory.
+# Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it; above,
+# on a GPU, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
-# From this many atoms on a CPU takes the compiled loop, whose import costs about a second.
+# From this many atoms on a CPU takes the compiled loop, whose import costs about a second, and
+# computes the Gram rows of chosen atoms alone.
 COMPILED = 2048
 # A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
 # is then less than the rows x l0 x dim numbers of the atoms that every row chose.
 SMALL = 1 / 8
+
+
+def _compiled(dictionary: Tensor) -> bool:
+    return dictionary.device.type == "cpu" and len(dictionary) >= COMPILED
 
 
 @torch.no_grad()
@@ -49,6 +55,10 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         May repeat an atom within a row.
     """
     n_atoms = len(dictionary)
+    if _compiled(dictionary):
+        from isoenergy.train.kernel import choose_lazily
+
+        return choose_lazily(x, dictionary, l0, torch.get_num_threads())
     correlations = x @ dictionary.T
     if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
         return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
@@ -66,7 +76,7 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
-    if gram.device.type == "cpu" and len(gram) >= COMPILED:
+    if _compiled(gram):
         from isoenergy.train.kernel import choose_by_gram
 
         arrays = (correlations.numpy(), gram.numpy())
@@ -151,7 +161,12 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     if len(dictionary) <= SMALL * l0 * x.shape[1]:
         return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
-    values, reconstruction = _Pursuit.apply(x, dictionary, indices)
+    if _compiled(dictionary):
+        from isoenergy.train.unrolled import UnrolledPursuit
+
+        values, reconstruction = UnrolledPursuit.apply(x, dictionary, indices)
+    else:
+        values, reconstruction = _Pursuit.apply(x, dictionary, indices)
     return SparseCodes(merge_repeats(values, indices), indices, len(dictionary)), reconstruction
 
 
