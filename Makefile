@@ -8,14 +8,15 @@ TORCH_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
+DOWNLOAD := .venv-download
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test env lint format lock docs bench clean
+.PHONY: help demo test download-env test-download env lint format lock docs bench clean
 
 help:  ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: env  ## Run everything on rendered scenes, on two CPU cores, and print the headline numbers
 	@$(BIN)/snakemake --configfile config/demo.yaml
@@ -37,6 +38,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
 	@touch $@
+
+download-env: $(DOWNLOAD)/.ready  ## Create the environment that pictures are fetched with, in .venv-download
+
+$(DOWNLOAD)/.ready: envs/download.yaml
+	$(PYTHON) -m venv --clear $(DOWNLOAD)
+	$(DOWNLOAD)/bin/python -m pip install --quiet --disable-pip-version-check $(shell sed -n 's/^      - //p' envs/download.yaml)
+	@touch $@
+
+test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
+	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .

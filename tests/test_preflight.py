@@ -23,8 +23,11 @@ def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine
     assert "no NVIDIA GPU" in gpu
     assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
     assert [text.split(":")[0] for text in folders] == [
-        f"data set {name}" for name in ("laion", "coco", "imagenet", "imagenet-train", "fashioniq")
+        f"data set {name}"
+        for name in ("laion", "laion", "coco", "imagenet", "imagenet-train", "fashioniq")
     ]
+    assert "`make download-env` makes it" in folders[0]
+    assert "the hub, which lists its links, cannot be reached" in folders[1]
 
 
 def test_the_demo_needs_nothing(root, tmp_path, bare_machine):

@@ -111,12 +111,28 @@ def _hub_answers() -> bool:
 
 
 def _missing_folders(run: Run, root: Path) -> Iterator[str]:
-    from isoenergy.data.folder import find_table
+    from isoenergy.data.folder import find_layout
 
     for name in run.drawn():
-        if run.datasets[name]["source"] != "folder":
+        if run.is_fetched(name):
+            yield from (f"data set {name}: {told}" for told in _missing_download(run, name, root))
+        if not run.reads_folder(name):
             continue
         try:
-            find_table(root / run.config["folders"][name])
+            find_layout(root / run.config["folders"][name], run.datasets[name]["source"])
         except InputError as error:
             yield f"data set {name}: {error}"
+
+
+def _missing_download(run: Run, name: str, root: Path) -> Iterator[str]:
+    python = run.config["download"]["python"]
+    if python is not None and not (root / python).exists():
+        yield (
+            f"its pictures are fetched with {python}, which does not exist; `make download-env` "
+            "makes it, or key download.python names another Python with img2dataset"
+        )
+    metadata = run.config["download"]["lists"].get(name)
+    if metadata is None and not _hub_answers():
+        yield "the hub, which lists its links, cannot be reached (key download.lists)"
+    if metadata is not None and not (root / metadata).exists():
+        yield f"{metadata} does not exist; correct the key download.lists"
