@@ -5,6 +5,7 @@ import yaml
 
 from isoenergy import preflight
 from isoenergy.config import load_run
+from isoenergy.data import fetch
 
 
 def _run(root, name, **changes):
@@ -18,16 +19,17 @@ def bare_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine):
-    gpu, hub, *folders = preflight.missing(_run(root, "config"), tmp_path)
+def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine, monkeypatch):
+    monkeypatch.setattr(fetch, "_OWN", tmp_path / "none")
+    gpu, hub, *folders, fetcher = preflight.missing(_run(root, "config"), tmp_path)
     assert "no NVIDIA GPU" in gpu
     assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
     assert [text.split(":")[0] for text in folders] == [
-        f"data set {name}"
-        for name in ("laion", "laion", "coco", "imagenet", "imagenet-train", "fashioniq")
+        f"data set {name}" for name in ("laion", "coco", "imagenet", "imagenet-train", "fashioniq")
     ]
-    assert "`make download-env` makes it" in folders[0]
-    assert "the hub, which lists its links, cannot be reached" in folders[1]
+    assert "the hub, which lists its links, cannot be reached" in folders[0]
+    assert "img2dataset, which fetches pictures, is not installed" in fetcher
+    assert not any("img2dataset" in t for t in preflight.missing(_run(root, "config"), ".", True))
 
 
 def test_the_demo_needs_nothing(root, tmp_path, bare_machine):

@@ -22,7 +22,7 @@ PICTURE_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 30_000, 400, 50_000
 _GB = 1e9
 
 
-def missing(run: Run, root: str | Path) -> list[str]:
+def missing(run: Run, root: str | Path, conda: bool = False) -> list[str]:
     """What is missing for a run, a sentence each; empty when it can start.
 
     Parameters
@@ -30,8 +30,13 @@ def missing(run: Run, root: str | Path) -> list[str]:
     run : Run
     root : path
         Relative paths of the config start here.
+    conda : bool
+        Whether jobs get environments of their own, that of downloads among them.
     """
-    return [*_missing_gpu(run), *_missing_models(run), *_missing_folders(run, Path(root))]
+    told = [*_missing_gpu(run), *_missing_models(run), *_missing_folders(run, Path(root))]
+    if not conda and any(map(run.is_fetched, run.drawn())):
+        told += _missing_fetcher(run, Path(root))
+    return told
 
 
 def estimate(run: Run) -> str:
@@ -125,14 +130,19 @@ def _missing_folders(run: Run, root: Path) -> Iterator[str]:
 
 
 def _missing_download(run: Run, name: str, root: Path) -> Iterator[str]:
-    python = run.config["download"]["python"]
-    if python is not None and not (root / python).exists():
-        yield (
-            f"its pictures are fetched with {python}, which does not exist; `make download-env` "
-            "makes it, or key download.python names another Python with img2dataset"
-        )
     metadata = run.config["download"]["lists"].get(name)
     if metadata is None and not _hub_answers():
         yield "the hub, which lists its links, cannot be reached (key download.lists)"
     if metadata is not None and not (root / metadata).exists():
         yield f"{metadata} does not exist; correct the key download.lists"
+
+
+def _missing_fetcher(run: Run, root: Path) -> Iterator[str]:
+    from isoenergy.data.fetch import find_python
+
+    python = run.config["download"]["python"]
+    try:
+        if not (root / (python or find_python())).exists():
+            yield f"{python}, which is to fetch pictures, does not exist (key download.python)"
+    except InputError as error:
+        yield str(error)

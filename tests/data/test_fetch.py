@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hostile import Server, pictures, upright
 
+from isoenergy.data import fetch
 from isoenergy.data.fetch import Fetching, fetch_range
 from isoenergy.data.shards import decode_picture
 from isoenergy.errors import InputError
@@ -157,8 +158,6 @@ def test_killed_half_way_and_started_again_gives_the_same(root, tmp_path, server
 
 
 def test_what_is_fetched_is_not_fetched_again_after_a_kill(tmp_path, server, fetcher, monkeypatch):
-    from isoenergy.data import fetch
-
     monkeypatch.setattr(fetch, "_BATCH", 20)
     urls = [f"{server.address}/ok/good{i}" for i in range(60)]
     table = pd.DataFrame({"id": urls, "url": urls, "caption": urls})
@@ -221,11 +220,16 @@ def test_private_addresses_need_the_config(tmp_path, server, fetcher):
     assert _members(tmp_path / "0.tar") == {}
 
 
-def test_an_environment_without_img2dataset_is_told(tmp_path):
+def test_an_environment_without_img2dataset_is_told(tmp_path, monkeypatch):
     url = "http://127.0.0.1/x"
     pd.DataFrame({"id": ["a"], "url": [url], "caption": ["a"]}).to_parquet(tmp_path / "l.parquet")
     told = [tmp_path / name for name in ("l.parquet", "0.tar", "0.parquet", "work")]
-    for python, why in ((sys.executable, "No module named 'img2dataset'"), ("/no", "cannot be st")):
+    monkeypatch.setattr(fetch, "_OWN", tmp_path / "none")
+    for python, why in (
+        (sys.executable, "No module named 'img2dataset'"),
+        ("/no", "cannot be started"),
+        (None, "`make download-env` does that"),
+    ):
         with pytest.raises(InputError, match=why):
             fetch_range(*told, 0, 1, Fetching(python, **SETTINGS))
     assert not told[1].exists()

@@ -71,7 +71,8 @@ def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp
     assert "config/config.yaml cannot run here" in sentence
     assert "no NVIDIA GPU is found" in sentence
     assert "the model hub cannot be reached, and CLIP, CLIP-L" in sentence
-    assert "data set laion: data/laion is not a folder" in sentence
+    assert "data set laion: the hub, which lists its links, cannot be reached" in sentence
+    assert "data set coco: data/coco is not a folder" in sentence
     assert re.search(r"about \d+ GB of disk and \d+ GPU hours", sentence)
     assert "`make demo` runs here" in sentence
 

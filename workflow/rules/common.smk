@@ -113,7 +113,8 @@ def check_machine(targets):
     stores = [STORE.format(model=m, dataset=d) for m in MODELS for d in RUN.measured()]
     if all(Path(store, "store.json").exists() for store in stores):
         return
-    lacking = missing(RUN, ".")
+    deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
+    lacking = missing(RUN, ".", deployed)
     if lacking:
         told = "".join(f"\n  - {sentence}" for sentence in lacking)
         stop(

@@ -13,6 +13,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +53,8 @@ _PASSING = (NO_ANSWER, TIMED_OUT, CUT_OFF, TOO_LATE, "HTTP 429")
 _GRACE_SECONDS = 60.0
 # img2dataset's own shards: what is lost when a job is killed.
 _BATCH = 1000
+# What `make download-env` makes.
+_OWN = Path(__file__).resolve().parents[3] / ".venv-download/bin/python"
 _COLUMNS = ("id", "url", "image", "status", "sha256", "caption")
 
 
@@ -62,7 +65,7 @@ class Fetching:
     Attributes
     ----------
     python : str or None
-        Python of an environment with img2dataset; None is that of this process.
+        Python of an environment with img2dataset; None looks for it, see :func:`find_python`.
     threads : int
         Fetches at a time.
     timeout : int
@@ -170,6 +173,24 @@ def fetch_range(
     shutil.rmtree(work, ignore_errors=True)
 
 
+def find_python() -> str:
+    """Python that can run img2dataset: this one (a conda job's), else that of `make download-env`.
+
+    Raises
+    ------
+    InputError
+        If neither has img2dataset.
+    """
+    if find_spec("img2dataset"):
+        return sys.executable
+    if _OWN.exists():
+        return str(_OWN)
+    raise InputError(
+        "img2dataset, which fetches pictures, is not installed; `make download-env` does that, "
+        "`--use-conda` too, and key download.python names a Python that has it"
+    )
+
+
 def _is_web(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -222,7 +243,7 @@ def _run(batch: Path, urls: list[str], fetching: Fetching, end: float) -> None:
     }
     (batch / "shards").mkdir(exist_ok=True)
     write_json(batch / "settings.json", {"limits": asdict(limits), "img2dataset": told})
-    python = fetching.python or sys.executable
+    python = fetching.python or find_python()
     quiet = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
     with (batch / "img2dataset.log").open("wb") as log:
         try:
