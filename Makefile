@@ -13,20 +13,31 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test download-env test-download env lint format lock docs bench clean
+OPEN_CLIP_BIN := .venv-open-clip/bin
+OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
+
+.PHONY: help demo quick test test-open-clip download-env test-download env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-demo: env  ## Run everything on rendered scenes, on two CPU cores, and print the headline numbers
-	@$(BIN)/snakemake --configfile config/demo.yaml
-	@$(BIN)/python scripts/report/print_headlines.py --results results/demo
+demo: env  ## Run everything on rendered scenes and print the headline numbers; TARGETS="table_01 ..." for less
+	@$(BIN)/snakemake $(TARGETS) --configfile config/demo.yaml
+	@$(if $(TARGETS),,$(BIN)/python scripts/report/print_headlines.py --results results/demo)
+
+quick: env  ## Run CLIP ViT-B/32 on COCO val2017, and print the headline numbers; no GPU needed
+	@$(BIN)/snakemake preflight --configfile config/quick.yaml
+	@$(BIN)/snakemake --configfile config/quick.yaml
+	@$(BIN)/python scripts/report/print_headlines.py --results results/quick
 
 test: env  ## Check format and style, run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check $(SMK_FILES)
 	$(BIN)/python -m pytest
+
+test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
+	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
 
 env: $(VENV)/.ready  ## Create the environment in .venv
 
@@ -37,6 +48,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	@touch $@
+
+# torchvision has to come from the same index as torch.
+.venv-open-clip/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-open-clip
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)' $(filter torchvision%,$(OPEN_CLIP))
+	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(OPEN_CLIP)
 	@touch $@
 
 download-env: $(DOWNLOAD)/.ready  ## Create the environment that pictures are fetched with, in .venv-download
@@ -70,4 +89,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environment and caches; results stay
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-open-clip .snakemake .pytest_cache .ruff_cache .hypothesis

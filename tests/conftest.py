@@ -46,7 +46,7 @@ def fetcher(root):
 @pytest.fixture(scope="session")
 def tiny_encoders(tmp_path_factory):
     """Untrained checkpoints by family, as specs that ``load_encoder`` takes."""
-    from isoenergy.embed.encoders import EncoderSpec
+    from isoenergy.embed.encoder import EncoderSpec
     from isoenergy.embed.pretrain import build_image_processor, build_model, build_tokenizer
 
     specs = {}

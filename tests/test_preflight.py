@@ -1,11 +1,14 @@
-import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
 from isoenergy import preflight
 from isoenergy.config import load_run
 from isoenergy.data import fetch
+from isoenergy.hub import Checkpoint
+from isoenergy.preflight import Needed, needed_by
 
 
 def _run(root, name, **changes):
@@ -14,57 +17,177 @@ def _run(root, name, **changes):
 
 
 @pytest.fixture
-def bare_machine(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight.shutil, "which", lambda name: None)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def machine(monkeypatch):
+    """Sets what this machine has: free bytes, GPUs, cores, and what the hub says of checkpoints."""
+
+    def have(free=1e15, gpus=0, cores=8, checkpoint=None):
+        monkeypatch.setattr(
+            preflight.shutil, "disk_usage", lambda place: SimpleNamespace(free=free)
+        )
+        monkeypatch.setattr(preflight, "count_gpus", lambda: gpus)
+        monkeypatch.setattr(preflight.os, "cpu_count", lambda: cores)
+        told = checkpoint or Checkpoint("silent")
+        monkeypatch.setattr(preflight, "look_up", lambda *asked: told)
+
+    have()
+    return have
 
 
-def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, bare_machine, monkeypatch):
+def _missing(run, folder, paths=None):
+    return preflight.missing(preflight.inspect(run, folder, needed_by(run, paths)))
+
+
+def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, machine, monkeypatch):
     monkeypatch.setattr(fetch, "_OWN", tmp_path / "none")
-    gpu, hub, *folders, fetcher = preflight.missing(_run(root, "config"), tmp_path)
+    hub, *folders, fetcher, gpu = _missing(_run(root, "config"), tmp_path)
     assert "no NVIDIA GPU" in gpu
     assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
     assert [text.split(":")[0] for text in folders] == [
-        f"data set {name}" for name in ("laion", "coco", "imagenet", "imagenet-train", "fashioniq")
+        f"data set {name}" for name in ("coco", "imagenet", "imagenet-train", "fashioniq")
     ]
-    assert "the hub, which lists its links, cannot be reached" in folders[0]
     assert "img2dataset, which fetches pictures, is not installed" in fetcher
-    assert not any("img2dataset" in t for t in preflight.missing(_run(root, "config"), ".", True))
+    run = _run(root, "config")
+    deployed = preflight.inspect(run, tmp_path, needed_by(run, None), True)
+    assert not any("img2dataset" in told for told in preflight.missing(deployed))
 
 
-def test_the_demo_needs_nothing(root, tmp_path, bare_machine):
-    assert preflight.missing(_run(root, "demo"), tmp_path) == []
+@pytest.mark.parametrize("name", ["demo", "ci"])
+def test_rendered_scenes_need_nothing_but_disk(root, tmp_path, machine, name):
+    assert _missing(_run(root, name), tmp_path) == []
+    machine(free=1e6)
+    (told,) = _missing(_run(root, name), tmp_path)
+    assert "GB free, and about" in told
 
 
-def test_a_data_folder_that_is_there_is_not_missed(root, tmp_path, bare_machine):
-    (tmp_path / "data/coco").mkdir(parents=True)
-    (tmp_path / "data/coco/pairs.csv").write_text("image,caption\n")
-    told = "\n".join(preflight.missing(_run(root, "config"), tmp_path))
-    assert "data set coco" not in told
-    assert "data set laion" in told
+def test_the_quick_config_needs_its_pictures_and_no_gpu(root, tmp_path, machine):
+    run = _run(root, "quick")
+    machine(checkpoint=Checkpoint("open", 605_247_071))
+    (told,) = _missing(run, tmp_path)
+    assert told.startswith("data set coco-val: ")
+    (tmp_path / "data/coco-val").mkdir(parents=True)
+    (tmp_path / "data/coco-val/pairs.csv").write_text("image,caption\n")
+    assert _missing(run, tmp_path) == []
+    items = preflight.inspect(run, tmp_path, needed_by(run, None))
+    table = preflight.write_items(items)
+    assert "on the hub, open" in table
+    assert "0.6 GB" in table
+    assert "captions CC BY 4.0" in table
+    # Under an hour on a laptop of eight cores, as its first line promises.
+    assert preflight.hours(run, needed_by(run, None), 8) < 1
+    machine(checkpoint=Checkpoint("open"), cores=1)
+    assert _missing(run, tmp_path) == []
 
 
-def test_the_estimate_grows_with_the_data(root):
-    def disk(rows):
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("gated", "model CLIP (openai/clip-vit-base-patch32) is gated: accept its licence"),
+        ("absent", "model CLIP: the hub has no openai/clip-vit-base-patch32 at revision "),
+        ("silent", "the model hub cannot be reached, and CLIP is not in the local cache"),
+    ],
+)
+def test_an_encoder_that_cannot_be_had_is_told_with_what_to_do(
+    root, tmp_path, machine, state, told
+):
+    machine(checkpoint=Checkpoint(state), gpus=1)
+    path = "results/paper/embeddings/CLIP/imagenet/store.json"
+    found = _missing(_run(root, "config"), tmp_path, [path])
+    assert any(sentence.startswith(told) for sentence in found)
+
+
+def test_too_little_disk_is_told(root, tmp_path, machine):
+    machine(free=20e9, gpus=1, checkpoint=Checkpoint("present"))
+    found = _missing(_run(root, "config"), tmp_path)
+    (told,) = [sentence for sentence in found if "GB free" in sentence]
+    assert "has 20 GB free, and about" in told
+
+
+def test_a_gpu_is_enough(root, tmp_path, machine):
+    machine(gpus=1, checkpoint=Checkpoint("present"))
+    assert all(
+        sentence.startswith(("data set ", "img2dataset, "))
+        for sentence in _missing(_run(root, "config"), tmp_path)
+    )
+
+
+def test_names_in_paths_tell_what_is_needed(root):
+    run = _run(root, "config")
+
+    def needed(*paths):
+        return needed_by(run, [f"results/paper/{path}" for path in paths])
+
+    assert needed("data/coco/pairs.parquet") == Needed((), ("coco",), False)
+    raw = needed("metrics/CLIP/embeddings/coco/recall_at_1.json")
+    assert raw == Needed((("CLIP", "coco"),), ("coco",), False)
+    elsewhere = needed("metrics/CLIP/SAE-A/seed0/coco/interventions/masked/wasserstein.json")
+    assert elsewhere.stores == (("CLIP", "laion"), ("CLIP", "coco"))
+    assert elsewhere.trains
+    classifier = needed("metrics/CLIP/embeddings/imagenet/classifier_at_1.json")
+    assert classifier.datasets == ("imagenet", "imagenet-train")
+    assert needed("toy/toy-1/cosines.parquet") == Needed((), (), False)
+
+
+def test_small_encoders_need_what_they_are_trained_on(root):
+    run = _run(root, "demo")
+    found = needed_by(run, ["results/demo/metrics/SceneCLIP/embeddings/scenes/pca.parquet"])
+    assert found.stores == (("SceneCLIP", "scenes"),)
+    assert set(found.datasets) == {"scenes", "scenes-pretrain"}
+    assert {name for _, name in needed_by(run, None).stores}.isdisjoint({"scenes-pretrain"})
+
+
+def test_what_is_made_is_not_needed_again(root):
+    run = _run(root, "config")
+    found = needed_by(run, None, embedded=lambda m, d: m != "CLIP", read=lambda d: d == "coco")
+    assert {model for model, _ in found.stores} == {"CLIP"}
+    assert "coco" not in found.datasets
+    everything = needed_by(run, None, embedded=lambda m, d: True, read=lambda d: True)
+    assert (everything.stores, everything.datasets) == ((), ())
+
+
+def test_the_estimates_grow_with_the_data(root):
+    def of(rows):
         run = _run(root, "config", rows={"laion": rows})
-        return int(re.match(r"about (\d+) GB", preflight.estimate(run))[1])
+        needed = needed_by(run, None)
+        return preflight.disk(run, needed), preflight.hours(run, needed, 0)
 
-    assert disk(10_000_000) > 2 * disk(1_000_000) > 0
+    (disk, time), (more_disk, more_time) = of(1_000_000), of(10_000_000)
+    assert 0 < 2 * disk < more_disk
+    assert 0 < 2 * time < more_time
+
+
+def _hours(root, **changes):
+    run = _run(root, "config", **changes)
+    return preflight.hours(run, needed_by(run, None), 0)
 
 
 def test_the_estimate_holds_the_sweep(root):
-    def hours(sweep):
-        run = _run(root, "config", beta_sweep=sweep)
-        return int(re.search(r"(\d+) GPU hours", preflight.estimate(run))[1])
-
     sweep = _run(root, "config").config["beta_sweep"]
     # 101 SAEs of five epochs on a million pairs, at 50,000 pairs a second.
-    assert hours(sweep) - hours(None) == pytest.approx(101 * 5 * 20 / 3600, abs=1)
+    found = _hours(root, beta_sweep=sweep) - _hours(root, beta_sweep=None)
+    assert found == pytest.approx(101 * 5 * 20 / 3600)
 
 
 def test_the_estimate_grows_with_large_dictionaries(root):
-    def hours(table):
-        run = _run(root, "config", comparisons={"table_03": None, "table_04": table})
-        return int(re.search(r"(\d+) GPU hours", preflight.estimate(run))[1])
+    large, middle, none = (
+        _hours(root, comparisons={"table_03": None, "table_04": table})
+        for table in (["SAE-64"], ["SAE-16"], None)
+    )
+    assert large > middle > none
 
-    assert hours(["SAE-64"]) > hours(["SAE-16"]) >= hours(None)
+
+def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
+    def inspected():
+        run = _run(root, "store", store=str(tmp_path / "mine"))
+        needed = needed_by(run, None)
+        return preflight.inspect(run, tmp_path, needed), preflight.hours(run, needed, 2)
+
+    (tmp_path / "mine").mkdir()
+    items, _ = inspected()
+    assert "has no img_emb/img_emb_*.npy" in preflight.missing(items)[0]
+    for name in ("image", "text"):
+        np.save(tmp_path / f"mine/{name}.npy", np.zeros((30_000, 256), dtype=np.float16))
+    items, time = inspected()
+    assert preflight.missing(items) == []
+    assert "30,000 rows of 256 in" in preflight.write_items(items)
+    # 15 epochs of six SAEs, at twice 2,000 pairs a second: README measured 11 minutes in all.
+    assert time == pytest.approx(30_000 * 15 * 6 / 4_000 / 3600)

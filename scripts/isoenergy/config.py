@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from isoenergy.adoption import STORE, adopt_stores, name_stores
 from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
@@ -87,13 +87,13 @@ class Run:
 
     def adopted(self, dataset: str) -> bool:
         """Whether a data set is a store made elsewhere."""
-        return self.datasets[dataset]["source"] == "store"
+        return self.datasets[dataset]["source"] == STORE
 
     def reads_folder(self, dataset: str) -> bool:
         """Whether a data set is read from a folder of this machine."""
         source = self.datasets[dataset]["source"]
         named = dataset in self.config["folders"]
-        return source not in ("scenes", "store", LINKS) or (source == LINKS and named)
+        return source not in ("scenes", STORE, LINKS) or (source == LINKS and named)
 
     def is_fetched(self, dataset: str) -> bool:
         """Whether the pictures of a data set are fetched from a list of links."""
@@ -112,10 +112,15 @@ class Run:
         """Measured data sets that come with pictures."""
         return [name for name in self.measured() if not self.adopted(name)]
 
+    def further_stores(self) -> list[str]:
+        """Stores made elsewhere that no SAE is trained on."""
+        return [name for name in self.config["datasets"]["transfer"] if self.adopted(name)]
+
     def gallery_model(self) -> str:
         """The model whose atoms are shown: the first SigLIP as in the paper, else the last one."""
         models = self.config["models"]
-        siglip = [name for name in models if self.models[name].get("family") == "siglip"]
+        families = ("siglip", "siglip2")
+        siglip = [name for name in models if self.models[name].get("family") in families]
         return (siglip or models[-1:])[0]
 
     def local_models(self) -> list[str]:
@@ -239,10 +244,11 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     check(config, schemas["config"], source)
     rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
     if config["store"] is not None:
-        _check_folders(config, source)
-        config, stores, model = _adopt(config)
+        config, stores = name_stores(config)
         rows["datasets"] = {**rows["datasets"], **stores}
-        rows["models"] = {**rows["models"], **model}
+    config, rows["datasets"], rows["models"] = adopt_stores(
+        config, source, rows["datasets"], rows["models"]
+    )
     run = Run(config=config, source=source, **rows)
     for problem in _problems(run):
         raise InputError(f"{source}: {problem}")
@@ -265,63 +271,6 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     return {key: read(value, schema["properties"].get(key, {})) for key, value in config.items()}
 
 
-def _check_folders(config: Mapping[str, Any], source: str) -> None:
-    for key in ("store", "test_store"):
-        if config[key] is not None and not Path(config[key]).is_dir():
-            raise InputError(
-                f"{source}: key {key} is {config[key]}, which is not a folder; name a folder with "
-                "img_emb/ and text_emb/"
-            )
-
-
-def _slug(path: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
-
-
-def _has_captions(folder: str) -> bool:
-    """Whether the metadata of a store has a column of captions; a broken one is refused later."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        columns = [parquet.read_schema(p).names for p in Path(folder).glob("metadata/*.parquet")]
-    except (pa.ArrowException, OSError):
-        return False
-    return bool(columns) and all("caption" in names for names in columns)
-
-
-def _adopt(config: Mapping[str, Any]) -> tuple[dict, dict, dict]:
-    """The config with its own stores in the place of models and data sets."""
-    name = _slug(config["store"])
-    paths = {name: config["store"]}
-    if config["test_store"] is not None:
-        test = _slug(config["test_store"])
-        paths[test if test != name else f"{name}-test"] = config["test_store"]
-    datasets = {
-        key: {
-            "dataset": key,
-            "source": "store",
-            "kind": "pairs",
-            "path": path,
-            "title": key,
-            "has_captions": _has_captions(path),
-        }
-        for key, path in paths.items()
-    }
-    model = {name: {"model": name, "checkpoint": "", "dim": None, "beta": 0.0, "title": name}}
-    changed = {
-        **config,
-        "results": str(Path(config["results"]) / name),
-        "models": [name],
-        "datasets": {
-            **dict.fromkeys(("classes", "classes_train", "edits")),
-            "train": name,
-            "transfer": list(paths)[1:],
-        },
-    }
-    return changed, datasets, model
-
-
 def _problems(run: Run) -> Iterator[str]:
     """What is wrong across keys, a sentence each."""
     config = run.config
@@ -331,6 +280,8 @@ def _problems(run: Run) -> Iterator[str]:
             "key datasets.train is null and no store is given; name a data set or pass store=FOLDER"
         )
         return
+    if config["test_store"] is not None and config["store"] is None:
+        yield "key test_store is given without store; it is measured with SAEs trained on store"
     for key, kinds in (
         ("train", ("pairs",)),
         ("transfer", ("pairs",)),
@@ -375,7 +326,11 @@ def _unset_problems(run: Run) -> Iterator[str]:
     if local and training is None:
         yield f"key encoder_training is null; {', '.join(local)} (checkpoint local) need it"
     if training is not None:
-        pairs = [name for name, row in run.datasets.items() if row["kind"] == "pairs"]
+        pairs = [
+            name
+            for name, row in run.datasets.items()
+            if row["kind"] == "pairs" and row["source"] != STORE
+        ]
         if training["dataset"] not in pairs:
             named = training["dataset"]
             yield f"key encoder_training.dataset names {named}; {choose(named, pairs)}"

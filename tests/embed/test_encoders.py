@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from isoenergy.data.shards import decode_picture
-from isoenergy.embed.encoders import ENCODERS, load_encoder
+from isoenergy.embed.encoder import ENCODERS
+from isoenergy.embed.encoders import load_encoder
 from isoenergy.errors import InputError
 
 FAMILIES = ("clip", "siglip")
@@ -175,8 +176,8 @@ def test_a_wrong_width_is_refused(tiny_encoders, family, side):
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones(tiny_encoders):
-    assert list(ENCODERS) == ["clip", "siglip"]
-    with pytest.raises(InputError, match="no encoder family 'blip'; known are clip, siglip"):
+    assert list(ENCODERS) == ["aimv2", "clip", "open_clip", "siglip", "siglip2"]
+    with pytest.raises(InputError, match="no encoder family 'blip'; known are aimv2, clip, open_"):
         load_encoder(replace(tiny_encoders["clip"], family="blip"))
 
 

@@ -11,7 +11,8 @@ from isoenergy.data.scenes import SceneSet, write_scenes
 from isoenergy.data.shards import encode_png, read_pictures, write_shard
 from isoenergy.embed import pretrain
 from isoenergy.embed.embed import embed_dataset
-from isoenergy.embed.encoders import EncoderSpec, load_encoder
+from isoenergy.embed.encoder import EncoderSpec
+from isoenergy.embed.encoders import load_encoder
 from isoenergy.embed.pretrain import (
     PLANS,
     build_image_processor,

@@ -220,11 +220,11 @@ FAULTS = {
     ),
     "no pictures": (
         lambda folder: shutil.rmtree(folder / "img_emb"),
-        "has no img_emb/img_emb_*.npy; an embedding store has the layout img_emb/img_emb_0000.npy",
+        "has no img_emb/img_emb_*.npy",
     ),
     "no texts": (
         lambda folder: (folder / "text_emb/text_emb_0000.npy").unlink(),
-        "has no text_emb/text_emb_*.npy; an embedding store has the layout",
+        "has no text_emb/text_emb_*.npy",
     ),
     "rows told": (
         edit_description(rows=N + 1),

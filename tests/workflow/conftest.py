@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CONFIGS = ("config", "demo", "ci", "store")
+CONFIGS = ("config", "quick", "demo", "ci", "store")
 
 
 class Workflow:

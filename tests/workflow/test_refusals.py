@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 
 def _sentence(done):
@@ -71,8 +72,6 @@ def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp
     assert "config/config.yaml cannot run here" in sentence
     assert "no NVIDIA GPU is found" in sentence
     assert "the model hub cannot be reached, and CLIP, CLIP-L" in sentence
-    assert "data set laion: the hub, which lists its links, cannot be reached" in sentence
-    assert "data set coco: data/coco is not a folder" in sentence
     assert re.search(r"about \d+ GB of disk and \d+ GPU hours", sentence)
     assert "`make demo` runs here" in sentence
 
@@ -91,6 +90,54 @@ def test_toy_targets_start_where_the_papers_encoders_cannot_run(root, workflow, 
     both = workflow.run("table_05", "table_06", *arguments, **surroundings)
     assert both.returncode == 1
     assert "cannot run here" in both.stderr
+
+
+def test_preflight_says_what_the_papers_run_needs_and_makes_nothing(workflow, tmp_path):
+    bare = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": _no_gpu()}
+    done = workflow.run("preflight", **bare)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    (laion,) = [line for line in lines if line.split()[:3] == ["data", "set", "laion"]]
+    assert re.search(
+        r"links from laion/relaion2B-en-research-safe +links CC BY 4\.0; .* 30 GB$", laion
+    )
+    (clip,) = [line for line in lines if line.split()[:2] == ["encoder", "CLIP-L"]]
+    assert re.search(r"the hub does not answer +MIT$", clip)
+    assert re.search(r"^disk +[\d.]+ GB free +\d+ GB$", done.stdout, flags=re.M)
+    assert re.search(r"^time +no GPU; about \d+ hours on \d+ CPU core", done.stdout, flags=re.M)
+    assert "config/config.yaml cannot run here" in _sentence(done)
+    assert not (workflow.folder / "results").exists()
+
+
+def test_preflight_of_the_demo_is_content(workflow, root):
+    done = workflow.run("preflight", "--configfile", str(root / "config/demo.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert "config/demo.yaml can run here." in done.stdout
+    assert re.search(r"^encoder +SceneCLIP +is trained here$", done.stdout, flags=re.M)
+    assert not (workflow.folder / "results").exists()
+
+
+def test_pictures_alone_need_no_encoder_and_no_gpu(workflow, root, tmp_path):
+    quick = ("--configfile", str(root / "config/quick.yaml"))
+    bare = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": _no_gpu()}
+    folder = workflow.folder / "data/coco-val"
+    folder.mkdir(parents=True)
+    lines = ["image,caption"]
+    for i in range(6):
+        Image.new("RGB", (64, 48), (40 * i, 90, 200 - 30 * i)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,picture {i}")
+    (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
+    done = workflow.run("preflight", "figure_26", *quick, **bare)
+    assert done.returncode == 0, done.stderr
+    assert "encoder" not in done.stdout
+    done = workflow.run("figure_26", *quick, **bare)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (workflow.folder / "results/quick/figures/figure_26.png").exists()
+    done = workflow.run("table_06", *quick, **bare)
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert "the model hub cannot be reached, and CLIP is not in the local cache" in sentence
+    assert "GPU is found" not in sentence
 
 
 def _no_gpu():

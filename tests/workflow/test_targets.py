@@ -7,6 +7,8 @@ import yaml
 
 from isoenergy.config import load_run
 
+CONFIGS = ["config", "quick", "demo", "ci", "store"]
+
 
 def _targets(root):
     with (root / "config/targets.tsv").open() as file:
@@ -25,7 +27,7 @@ def _arguments(root, name, folder):
     return ["--configfile", str(root / f"config/{name}.yaml")]
 
 
-@pytest.mark.parametrize("name", ["config", "demo", "ci", "store"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, name):
     arguments = _arguments(root, name, tmp_path)
     config = yaml.safe_load((root / f"config/{name}.yaml").read_text())
@@ -37,8 +39,8 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
     assert done.returncode == 0, done.stderr[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
     # A set of files that a config does not have, such as small encoders, needs no job.
-    empty = {"config": {"encoders"}, "store": {"encoders", "data"}}.get(name, set())
-    assert set(targets) - empty <= set(planned)
+    empty = {"config": {"encoders"}, "quick": {"encoders"}, "store": {"encoders", "data"}}
+    assert set(targets) - empty.get(name, set()) - {"preflight"} <= set(planned)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):
     done = workflow.run("--dry-run", "figure_06", "--configfile", str(root / "config/demo.yaml"))
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    assert (planned["train_encoder"], planned["train_seeds"]) == ("1", "1")
+    assert (planned["train_encoder"], planned["train_sae"]) == ("1", "1")
     assert (planned["encode_store"], planned["encode_edits"]) == ("1", "1")
     assert planned["measure_composed"] == "1"
 
@@ -113,13 +115,13 @@ def test_a_schematic_is_drawn_alone(workflow, target):
     assert planned.keys() == {"render_figure", target, "total"}
 
 
-@pytest.mark.parametrize("name", ["config", "demo", "ci", "store"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_the_map_of_atoms_is_of_one_sae(workflow, root, tmp_path, name):
     done = workflow.run("--dry-run", "figure_03", *_arguments(root, name, tmp_path))
     told = done.stdout + done.stderr
     assert done.returncode == 0, told[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    once = ("encode_store", "measure_layout", "measure_sae", "measure_embeddings")
+    once = ("train_sae", "measure_layout", "measure_sae", "measure_embeddings")
     assert [planned[rule] for rule in once] == ["1"] * 4
 
 
@@ -141,7 +143,7 @@ def test_a_single_figure_asks_only_for_what_it_shows(workflow, root):
 @pytest.mark.parametrize("together", [True, False])
 def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, together):
     config = yaml.safe_load((root / "config/demo.yaml").read_text())
-    config["train"]["together"] = together
+    config["together"] = together
     path = tmp_path / "trained.yaml"
     path.write_text(yaml.safe_dump(config))
     done = workflow.run("--dry-run", "figure_07", "saes", "--configfile", str(path))
@@ -149,7 +151,7 @@ def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, toget
     kinds, seeds = len(load_run(config, path, root).trained()), len(config["seeds"])
     swept = config["beta_sweep"]["count"] + 1
     apart = {"train_sae": str(kinds * seeds), "train_swept": str(swept)}
-    assert planned == ({"train_seeds": str(kinds), "train_sweep": "1"} if together else apart)
+    assert planned == ({"train_sae": str(kinds), "train_swept": "1"} if together else apart)
 
 
 def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
@@ -163,9 +165,9 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert done.returncode == 0, done.stderr[-3000:]
     told = done.stdout + done.stderr
     planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
-    jobs = ("train_seeds", "train_sweep", "measure_sweep")
+    jobs = ("train_sae", "train_swept", "measure_sweep")
     assert [planned[job] for job in jobs] == ["1", "1", "1"]
-    rule = told.split("rule train_seeds:")[1].split("output:")[0]
+    rule = told.split("rule train_sae:")[1].split("output:")[0]
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
 
 

@@ -1,6 +1,8 @@
 # Jobs that do their work several times: the calls of each, see scripts/binding.py.
 
-TOGETHER = RUN.config["train"]["together"]
+TOGETHER = RUN.config["together"]
+# What tells jobs apart, in names of logs.
+SEED_OF_JOB, BETA_OF_JOB = ("", "sweep") if TOGETHER else ("-seed{n}", "beta{beta}")
 BETAS = RUN.sweep_betas() if RUN.config["beta_sweep"] else ["0"]
 CHECKPOINT = ("sae.safetensors", "config.json", "history.parquet")
 TRAIN_CODES = f"{CODES}/codes.json".replace("{dataset}", RUN.train)
@@ -13,19 +15,21 @@ MEASURED = {
 
 
 def of_seeds(*patterns):
-    """These files, for every seed of the run."""
-    return [path.replace("{n}", str(n)) for n in SEEDS for path in patterns]
+    """These files of every seed that a job does its work for: all of them, or its own."""
+    seeds = SEEDS if TOGETHER else ["{n}"]
+    return [path.replace("{n}", str(n)) for n in seeds for path in patterns]
+
+
+def seeds_of(wildcards):
+    """The seeds that a job does its work for."""
+    return SEEDS if TOGETHER else [wildcards.n]
 
 
 def each_seed(**named):
-    """The calls of a job that does its work for every seed; see scripts/binding.py.
-
-    A job's start takes as long as its work on a small store, so that what follows training is one
-    job for all seeds.
-    """
+    """The calls of a job, one for each of its seeds; see scripts/binding.py."""
     return lambda wildcards: [
-        {name: value.format(**dict(wildcards.items()), n=n) for name, value in named.items()}
-        for n in SEEDS
+        {name: value.format(**{**dict(wildcards.items()), "n": n}) for name, value in named.items()}
+        for n in seeds_of(wildcards)
     ]
 
 
@@ -43,7 +47,7 @@ def training_call(folder, what, seed, **training):
 
 
 def seed_trainings(wildcards):
-    """The calls of a job that trains one seed, or all of them."""
+    """The calls of a job that trains SAEs of one kind, one for each of its seeds."""
     model, sae = wildcards.model, wildcards.sae
     return [
         training_call(
@@ -54,7 +58,7 @@ def seed_trainings(wildcards):
             alignment=RUN.alignment(sae),
             beta=RUN.beta(model, sae),
         )
-        for n in ([wildcards.n] if "n" in wildcards.keys() else SEEDS)
+        for n in seeds_of(wildcards)
     ]
 
 
@@ -70,5 +74,5 @@ def sweep_trainings(wildcards):
             alignment=RUN.alignment(sae),
             beta=float(beta),
         )
-        for beta in ([wildcards.beta] if "beta" in wildcards.keys() else BETAS)
+        for beta in (BETAS if TOGETHER else [wildcards.beta])
     ]

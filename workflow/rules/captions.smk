@@ -50,6 +50,10 @@ def told_toy(toy):
 
 
 BLURRED_WORDS = " Pictures are reduced to at most 6 × 6 blocks (key galleries.blur)."
+ELSEWHERE_WORDS = (
+    " On {}, which no SAE is trained on, the same SAEs; which atoms are bimodal there is decided by the "
+    "codes of its own."
+)
 # Fields of captions: words from the config and from the code, and sample sizes from the metrics of the
 # first model; words_of adds what differs between targets.
 WORDS = {
@@ -74,6 +78,9 @@ WORDS = {
     "shown_pairs": f"{SHOWN_PAIRS:,}",
     "pictured": told(RUN.datasets, RUN.pictured()),
     "blurred": BLURRED_WORDS if RUN.config["galleries"]["blur"] else "",
+    "elsewhere": (
+        ELSEWHERE_WORDS.format(", ".join(RUN.further_stores())) if RUN.further_stores() else ""
+    ),
     **{part: part_of_run(part) or "" for part in ("transfer", "classes", "edits")},
     "means": {"train": RUN.train, "own": "the data set itself"}[RUN.config["measure"]["means"]],
     "most_axes": str(MOST_AXES),

@@ -9,7 +9,7 @@ import socket
 from isoenergy.config import NEEDS, load_run
 from isoenergy.errors import InputError
 from isoenergy.fingerprint import fingerprint
-from isoenergy.preflight import estimate, missing
+from isoenergy.preflight import estimate, inspect, missing, needed_by, write_items
 from isoenergy.schema import choose
 from isoenergy.seeds import derive_seed
 
@@ -108,20 +108,33 @@ def check_targets(targets):
 
 def check_machine(targets):
     """Say what a run needs that is not at hand, before its first job."""
-    if not RUN.config["preflight"] or (targets and all(map(is_toy, targets))):
+    if not RUN.config["preflight"]:
         return
-    stores = [STORE.format(model=m, dataset=d) for m in MODELS for d in RUN.measured()]
-    if all(Path(store, "store.json").exists() for store in stores):
-        return
+    needed = wanted_by(targets)
     deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
-    lacking = missing(RUN, ".", deployed)
+    if needed.stores or needed.datasets:
+        stop_if_lacking(needed, missing(inspect(RUN, ".", needed, deployed)))
+
+
+def stop_if_lacking(needed, lacking):
+    """End with what is missing, if anything is."""
     if lacking:
         told = "".join(f"\n  - {sentence}" for sentence in lacking)
         stop(
             f"{CONFIG_FILE} cannot run here:{told}\n"
-            f"It needs {estimate(RUN)} (a rough estimate). `make demo` runs here, on two CPU cores "
-            "and without downloads; `--config preflight=false` starts all the same."
+            f"It needs {estimate(RUN, needed)} (a rough estimate). `make demo` runs here, on two CPU "
+            "cores and without downloads; `--config preflight=false` starts all the same."
         )
+
+
+def tell_machine(targets):
+    """The target preflight: print what the other targets, or the run, need and what is there, and end."""
+    needed = wanted_by([name for name in targets if name != "preflight"])
+    items = inspect(RUN, ".", needed)
+    print(write_items(items), flush=True)
+    stop_if_lacking(needed, missing(items))
+    print(f"{CONFIG_FILE} can run here.", flush=True)
+    raise SystemExit(0)
 
 
 def tell_results():

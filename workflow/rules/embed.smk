@@ -49,7 +49,7 @@ rule embed_dataset:
     benchmark:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
     wildcard_constraints:
-        model=one_of(name for name, row in RUN.models.items() if row["checkpoint"]),
+        model=encoders(apart=False),
         dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
     conda:
         "../../envs/embed.yaml"
@@ -73,6 +73,14 @@ rule embed_dataset:
         "../../scripts/embed/embed_dataset.py"
 
 
+use rule embed_dataset as embed_dataset_with_open_clip with:
+    wildcard_constraints:
+        model=encoders(apart=True),
+        dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
+    conda:
+        "../../envs/open_clip.yaml"
+
+
 rule adopt_store:
     output:
         description_path=f"{STORE}/store.json",
@@ -89,6 +97,6 @@ rule adopt_store:
         path=lambda w: RUN.datasets[w.dataset]["path"],
         name=lambda w: w.dataset,
         normalise=RUN.config["normalise"],
-        beside=RUN.config["store"],
+        beside=lambda w: RUN.datasets[RUN.train]["path"],
     script:
         "../../scripts/embed/adopt_store.py"

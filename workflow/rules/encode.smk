@@ -8,9 +8,9 @@ rule encode_store:
     output:
         of_seeds(*(f"{CODES}/{name}" for name in (*CODE_FILES, "codes.json"))),
     log:
-        f"{LOGS}/encode/{{model}}-{{sae}}-{{dataset}}.log",
+        f"{LOGS}/encode/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/encode/{{model}}-{{sae}}-{{dataset}}.tsv"
+        f"{BENCHMARKS}/encode/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.tsv"
     wildcard_constraints:
         dataset=of_kind("pairs", "classes"),
     conda:

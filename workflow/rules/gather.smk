@@ -1,5 +1,8 @@
 # Which files stand behind names: what encoders, tables, figures and targets are made of.
 
+from types import SimpleNamespace
+
+from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
 from isoenergy.measure.accounting import ASKED, COUNTS, PAPER_ROWS
@@ -43,14 +46,23 @@ def checkpoint_of(wildcards):
     return RUN.models[wildcards.model]["checkpoint"]
 
 
+def encoders(apart):
+    """Wildcard constraint: encoders of open_clip, which need an environment apart, or all others."""
+    return one_of(
+        name
+        for name, row in RUN.models.items()
+        if row["checkpoint"] and (row["family"] == "open_clip") == apart
+    )
+
+
 def state_of(folder):
     """Names, sizes and times of the files of a store made elsewhere."""
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    told = [(path, path.stat()) for path in store_files(folder)]
+    return [f"{path.name} {state.st_size} {state.st_mtime_ns}" for path, state in told]
 
 
-def sae_folder(model, sae, n):
-    return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=RUN.train)
+def sae_folder(model, sae, n, dataset=RUN.train):
+    return SAE_METRICS_FOLDER.format(model=model, sae=sae, n=n, dataset=dataset)
 
 
 def closing_folder(pattern, model, dataset, n):
@@ -249,9 +261,10 @@ def table_sources(target):
         {
             "model": model,
             "variant": sae,
-            "dataset": RUN.train,
-            "folders": [sae_folder(model, sae, n) for n in SEEDS],
+            "dataset": dataset,
+            "folders": [sae_folder(model, sae, n, dataset) for n in SEEDS],
         }
+        for dataset in [RUN.train, *(RUN.further_stores() if TABLES[target].stores else [])]
         for model in models_of(target)
         for sae in saes_of(target)
     ]
@@ -363,6 +376,16 @@ def figure_sources(target):
     return sources
 
 
+def panel_files(target):
+    """The files that a figure is drawn from."""
+    return [
+        path
+        for panel in figure_sources(target)
+        for key, path in panel.items()
+        if key not in ("model", "sae")
+    ]
+
+
 def every(pattern, **values):
     """A path pattern over models, SAEs, seeds and data sets, all of the run unless said."""
     return expand(
@@ -393,7 +416,8 @@ def rendered(kind, name):
 def metric_files():
     """Every metric of the run, under its first name in each folder."""
     paths = every(f"{EMBEDDING_METRICS}/pca.parquet")
-    paths += every_sae(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=RUN.train)
+    on = [RUN.train, *RUN.further_stores()]
+    paths += every_sae(f"{SAE_METRICS_FOLDER}/atoms.parquet", dataset=on)
     for saes in RUN.comparisons().values():
         compared = {"model": MODELS[:1], "sae": saes, "dataset": RUN.train}
         paths += every(f"{SAE_METRICS_FOLDER}/{QUALITY_METRICS[0]}.json", **compared)
@@ -426,6 +450,7 @@ TABLE_FILES = [path for name in RUN.targets_of("table") for path in rendered("ta
 FIGURE_FILES = [path for name in RUN.targets_of("figure") for path in rendered("figure", name)]
 GATHERED = {
     "data": expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
+    "preflight": [],
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
     "saes": every_sae(f"{SAE}/sae.safetensors"),
@@ -440,6 +465,34 @@ GATHERED = {
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
 # Not part of a run: it looks for the settings that a run takes.
 GATHERED["toy_search"] = [f"{RESULTS}/toy/search_ranking.csv"]
+
+
+def made_of(target):
+    """Files of the run that a target is made of; None where it may take all that the run can make."""
+    stem = Path(target).stem
+    if stem in TABLES and RUN.available(stem):
+        return table_inputs(SimpleNamespace(target=stem))
+    if stem in FIGURES and RUN.available(stem):
+        return [*panel_files(stem), *(path for path, _ in sizes_of(stem).values())]
+    if target in ("tables", "figures"):
+        kinds = [made_of(name) for name in RUN.targets_of(target.removesuffix("s"))]
+        return [path for paths in kinds for path in paths]
+    if target in ("data", "encoders", "embeddings", "saes", "selected_beta", "codes"):
+        return GATHERED[target]
+    below = Path(RESULTS) in Path(target).parents and Path(target).parent != Path(RESULTS)
+    return [target] if below else None
+
+
+def wanted_by(targets):
+    """What targets need that is not made yet, see isoenergy.preflight.Needed."""
+    made = [made_of(target) for target in targets or ["all"] if not is_toy(target)]
+    paths = None if None in made else [path for paths in made for path in paths]
+    return needed_by(
+        RUN,
+        paths,
+        embedded=lambda m, d: Path(STORE.format(model=m, dataset=d), "store.json").exists(),
+        read=lambda d: Path(DATA.format(dataset=d), "pairs.parquet").exists(),
+    )
 
 
 def files_of(target):

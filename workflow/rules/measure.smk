@@ -110,9 +110,9 @@ rule measure_sae:
             *tables(SAE_METRICS_FOLDER, (*SAE_TABLES, "atoms")),
         ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.tsv"
     conda:
         "../../envs/measure.yaml"
     params:
@@ -184,9 +184,9 @@ rule measure_factors:
             *files(SAE_METRICS_FOLDER, FACTOR_METRICS), f"{SAE_METRICS_FOLDER}/factors.parquet"
         ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-factors.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-factors.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-factors.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-factors.tsv"
     wildcard_constraints:
         dataset=one_of(
             name
@@ -210,9 +210,9 @@ rule measure_quality:
     output:
         of_seeds(*files(SAE_METRICS_FOLDER, QUALITY_METRICS)),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-quality.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-quality.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-quality.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-quality.tsv"
     conda:
         "../../envs/measure.yaml"
     params:
@@ -286,9 +286,9 @@ rule measure_interventions:
             f"{INTERVENTION_FOLDER}/neighbours.parquet",
         ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-interventions.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-interventions.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-interventions.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-interventions.tsv"
     wildcard_constraints:
         dataset=of_kind("pairs"),
     conda:
@@ -343,9 +343,9 @@ rule measure_composed:
             f"{COMPOSED_FOLDER}/neighbours.parquet",
         ),
     log:
-        f"{LOGS}/measure/{{model}}-{{sae}}-{{dataset}}-composed.log",
+        f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-composed.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-composed.tsv"
+        f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-composed.tsv"
     wildcard_constraints:
         dataset=of_kind("edits"),
     conda:

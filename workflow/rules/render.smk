@@ -34,12 +34,7 @@ rule render_table:
 rule render_figure:
     input:
         lambda w: [path for path, _ in sizes_of(w.target).values()],
-        lambda w: [
-            path
-            for panel in figure_sources(w.target)
-            for key, path in panel.items()
-            if key not in ("model", "sae")
-        ],
+        lambda w: panel_files(w.target),
     output:
         data=f"{RESULTS}/figures/data/{{target}}.parquet",
         png=f"{RESULTS}/figures/{{target}}.png",

@@ -15,6 +15,8 @@ for target in RUN.targets:
 if COMMAND_LINE is not None:
     TARGETS = COMMAND_LINE.targets or []
     check_targets(TARGETS)
+    if "preflight" in TARGETS and not COMMAND_LINE.dryrun:
+        tell_machine(TARGETS)
     if not COMMAND_LINE.dryrun and not COMMAND_LINE.lint:
         check_machine(TARGETS)
         HELD = hold_results()

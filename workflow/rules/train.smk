@@ -6,13 +6,11 @@ rule train_sae:
         unpack(beta_input),
         store=f"{STORE}/store.json".replace("{dataset}", RUN.train),
     output:
-        [f"{SAE}/{name}" for name in CHECKPOINT],
+        of_seeds(*(f"{SAE}/{name}" for name in CHECKPOINT)),
     log:
-        f"{LOGS}/train/{{model}}-{{sae}}-seed{{n}}.log",
+        f"{LOGS}/train/{{model}}-{{sae}}{SEED_OF_JOB}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{model}}-{{sae}}-seed{{n}}.tsv"
-    wildcard_constraints:
-        model=one_of([] if TOGETHER else RUN.models),
+        f"{BENCHMARKS}/train/{{model}}-{{sae}}{SEED_OF_JOB}.tsv"
     priority: 10
     conda:
         "../../envs/train.yaml"
@@ -26,37 +24,19 @@ rule train_sae:
         "../../scripts/train/train_sae.py"
 
 
-use rule train_sae as train_seeds with:
-    output:
-        of_seeds(*(f"{SAE}/{name}" for name in CHECKPOINT)),
-    log:
-        f"{LOGS}/train/{{model}}-{{sae}}.log",
-    benchmark:
-        f"{BENCHMARKS}/train/{{model}}-{{sae}}.tsv"
-    wildcard_constraints:
-        model=one_of(RUN.models if TOGETHER else []),
-
-
 # SAEs that differ by beta alone, for Figures 7 and 8 and for betas that the run selects itself.
 use rule train_sae as train_swept with:
     input:
         store=f"{STORE}/store.json".replace("{dataset}", RUN.train),
     output:
-        [f"{SWEPT}/{name}" for name in CHECKPOINT],
+        [
+            f"{SWEPT}/{name}".replace("{beta}", beta)
+            for beta in (BETAS if TOGETHER else ["{beta}"])
+            for name in CHECKPOINT
+        ],
     log:
-        f"{LOGS}/train/{{model}}-{{sae}}-beta{{beta}}.log",
+        f"{LOGS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{model}}-{{sae}}-beta{{beta}}.tsv"
+        f"{BENCHMARKS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.tsv"
     params:
         each=sweep_trainings,
-
-
-use rule train_swept as train_sweep with:
-    output:
-        [f"{SWEPT}/{name}".replace("{beta}", b) for b in BETAS for name in CHECKPOINT],
-    log:
-        f"{LOGS}/train/{{model}}-{{sae}}-sweep.log",
-    benchmark:
-        f"{BENCHMARKS}/train/{{model}}-{{sae}}-sweep.tsv"
-    wildcard_constraints:
-        model=one_of(RUN.models if TOGETHER else []),

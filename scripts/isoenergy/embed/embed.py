@@ -10,7 +10,8 @@ import numpy as np
 
 from isoenergy.data.pairs import read_pairs
 from isoenergy.data.shards import decode_picture, read_pictures
-from isoenergy.embed.encoders import DualEncoder, EncoderSpec, load_encoder
+from isoenergy.embed.encoder import DualEncoder, EncoderSpec
+from isoenergy.embed.encoders import load_encoder
 from isoenergy.embed.store import write_store
 from isoenergy.errors import InputError
 from isoenergy.files import read_json

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from isoenergy.data.pairs import read_pairs
 from isoenergy.data.shards import decode_picture, read_pictures
-from isoenergy.embed.encoders import quiet_transformers
+from isoenergy.embed.transformers_encoders import quiet_transformers
 from isoenergy.errors import InputError
 from isoenergy.files import hash_strings, replacing_folder, write_parquet
 from isoenergy.progress import Progress

@@ -3,7 +3,8 @@
 ``img_emb/img_emb_0000.npy`` and ``text_emb/text_emb_0000.npy`` (float16 or float32, any number of
 parts) hold unit-norm rows; image row i and text row i are one pair. ``metadata/*.parquet`` has a
 row per pair, its ``id`` first. ``store.json`` says what made it and holds hashes of the row ids
-that each part was made from. A store made elsewhere may lack metadata and ``store.json``.
+that each part was made from. A store made elsewhere may lack metadata and ``store.json``, and may
+have two plain files, ``image.npy`` and ``text.npy``, instead of parts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isoenergy.embed.layout import ARRAYS, find_arrays, find_metadata
 from isoenergy.errors import InputError
 from isoenergy.files import (
     hash_strings,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "isoenergy-store-1"
-ARRAYS = {"image": "img_emb", "text": "text_emb", "source": "source_emb"}
 # A unit row stored in float16 is off by up to about 1e-3.
 NORM_TOLERANCE = 5e-3
 _BLOCK = 65_536
@@ -45,16 +46,26 @@ class Rows:
     parts : sequence of ndarray of shape (rows_j, dim)
     normalise : bool
         Scale every row read to unit length.
+    where : str
+        The file or folder they are from, for messages.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray], normalise: bool = False) -> None:
+    def __init__(
+        self, parts: Sequence[np.ndarray], normalise: bool = False, where: str = ""
+    ) -> None:
         self._parts = list(parts)
         self._normalise = normalise
+        self.where = where
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self.shape = (int(self._starts[-1]), int(parts[0].shape[1]))
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    @property
+    def name(self) -> str:
+        """Last part of where they are from."""
+        return Path(self.where).name
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """Rows as ndarray of shape (n, dim), float32, in the order asked for.
@@ -151,11 +162,7 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     if not location.is_dir():
         raise InputError(f"{location} is not a folder; an embedding store is a folder")
     normalise = bool(description.get("normalise"))
-    rows = {
-        name: _open_rows(location, prefix, normalise)
-        for name, prefix in ARRAYS.items()
-        if name != "source" or (location / prefix).is_dir()
-    }
+    rows = _open_arrays(location, normalise)
     _check_shapes(location, rows, description)
     _check_ids(location, len(rows["image"]), description)
     classes = None
@@ -167,42 +174,52 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
                 f"as the embeddings, {rows['image'].shape[1]}"
             )
     if check_values:
-        for name, values in rows.items():
-            _check_values(f"{location / ARRAYS[name]}", values)
+        for values in rows.values():
+            _check_values(values)
     return EmbeddingStore(
         folder, rows["image"], rows["text"], rows.get("source"), classes, description
     )
 
 
-def _open_rows(location: Path, prefix: str, normalise: bool) -> Rows:
-    paths = sorted((location / prefix).glob(f"{prefix}_*.npy"))
-    if not paths:
-        raise InputError(
-            f"{location} has no {prefix}/{prefix}_*.npy; an embedding store has the layout "
-            "img_emb/img_emb_0000.npy, text_emb/text_emb_0000.npy"
-        )
+def _open_arrays(location: Path, normalise: bool) -> dict[str, Rows]:
+    found = find_arrays(location)
+    rows = {name: _open_rows(paths, normalise) for name, paths in found.items()}
+    if len(found["image"]) == len(found["text"]) > 1:
+        for image, text in zip(found["image"], found["text"], strict=True):
+            lengths = [len(open_npy(path)) for path in (image, text)]
+            if lengths[0] != lengths[1]:
+                raise InputError(
+                    f"{image} has {lengths[0]} rows and {text.name} {lengths[1]}; row i of each "
+                    "is one pair, so both must agree"
+                )
+    return rows
+
+
+def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     parts = [open_npy(path) for path in paths]
-    for part_path, part in zip(paths, parts, strict=True):
+    for path, part in zip(paths, parts, strict=True):
         if part.ndim != 2 or part.dtype not in (np.float16, np.float32):
             raise InputError(
-                f"{part_path} has shape {part.shape} and type {part.dtype}; "
-                "allowed are rows of float16 or float32"
+                f"{path} has shape {part.shape} and type {part.dtype}; allowed are rows of "
+                "float16 or float32, an array of shape (pairs, width); save it again with "
+                ".astype('float32')"
             )
         if part.shape[1] != parts[0].shape[1]:
             raise InputError(
-                f"{part_path} is {part.shape[1]} wide and {paths[0].name} {parts[0].shape[1]}; "
+                f"{path} is {part.shape[1]} wide and {paths[0].name} {parts[0].shape[1]}; "
                 "all parts have one width"
             )
-    return Rows(parts, normalise)
+    where = paths[0] if len(paths) == 1 and paths[0].stem in ARRAYS else paths[0].parent
+    return Rows(parts, normalise, str(where))
 
 
 def _check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping[str, Any]) -> None:
     n, dim = rows["image"].shape
-    for name, values in rows.items():
+    for values in rows.values():
         if values.shape != (n, dim):
             raise InputError(
-                f"{location}: {ARRAYS[name]} has {values.shape[0]} rows of {values.shape[1]} and "
-                f"img_emb {n} of {dim}; row i of each is one pair, so both must agree"
+                f"{location}: {values.name} has {values.shape[0]} rows of {values.shape[1]} and "
+                f"{rows['image'].name} {n} of {dim}; row i of each is one pair, so both must agree"
             )
     told = (description.get("rows", n), description.get("dim", dim))
     if told != (n, dim):
@@ -217,7 +234,7 @@ def _check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping
 def _read_metadata(location: Path, n: int) -> pd.DataFrame:
     import pandas as pd
 
-    paths = sorted((location / "metadata").glob("*.parquet"))
+    paths = find_metadata(location)
     if not paths:
         return pd.DataFrame({"id": [str(i) for i in range(n)]})
     table = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
@@ -249,7 +266,8 @@ def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
     return found
 
 
-def _check_values(where: str, rows: Rows) -> None:
+def _check_values(rows: Rows) -> None:
+    where = rows.where
     for start, values in rows.blocks():
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
@@ -334,7 +352,7 @@ def adopt_store(
     Parameters
     ----------
     path : path
-        Folder in the clip-retrieval layout.
+        Folder in the clip-retrieval layout, or with ``image.npy`` and ``text.npy``.
     description_path : path
         The ``store.json`` to write; it points at ``path``.
     name : str
@@ -350,13 +368,13 @@ def adopt_store(
         As :func:`open_store`, or if the two are not of one width.
     """
     path = Path(path).resolve()
-    rows = {key: _open_rows(path, ARRAYS[key], normalise) for key in ("image", "text")}
+    rows = _open_arrays(path, normalise)
     _check_shapes(path, rows, {})
-    for key, values in rows.items():
-        _check_values(str(path / ARRAYS[key]), values)
+    for values in rows.values():
+        _check_values(values)
     n, dim = rows["image"].shape
     if beside is not None:
-        other = _open_rows(Path(beside), ARRAYS["image"], normalise).shape[1]
+        other = _open_arrays(Path(beside), normalise)["image"].shape[1]
         if other != dim:
             raise InputError(
                 f"{path} has rows of {dim} and {beside} rows of {other}; both must be embeddings "

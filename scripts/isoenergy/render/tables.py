@@ -68,6 +68,8 @@ class Table:
     on : {"train", "transfer", "classes", "edits"}
         Of interventions and queries, the data set: a key of the config's ``datasets``; of several
         the first.
+    stores : bool
+        Also on further stores made elsewhere, which no SAE is trained on.
     changes : bool
         With rows for what each variant changes against the first, as a mean over models.
     names : mapping of str to str
@@ -84,6 +86,7 @@ class Table:
     first_model: bool = False
     variants: tuple[str, ...] = ()
     on: Literal["train", "transfer", "classes", "edits"] = "train"
+    stores: bool = False
     changes: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     printed: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
@@ -191,6 +194,7 @@ TABLES.register("table_summary")(
             Column("recall_at_1_masked", "recall@1, bimodal atoms", "higher"),
             Column("energy_share_bimodal", "energy of bimodal atoms", None),
         ),
+        stores=True,
     )
 )
 TABLES.register("table_factors")(

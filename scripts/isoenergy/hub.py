@@ -1,0 +1,98 @@
+"""What the model hub says of a checkpoint, asked before anything is downloaded."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Literal
+
+HUB = "https://huggingface.co"
+TIMEOUT_SECONDS = 4.0
+State = Literal["present", "open", "gated", "absent", "silent", "untold"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a checkpoint.
+
+    Attributes
+    ----------
+    state : {"present", "open", "gated", "absent", "silent", "untold"}
+        On this machine; on the hub for everyone, or for those who were let in alone; not on the
+        hub; the hub does not answer; or it is a tag, which open_clip alone can place.
+    size : int or None
+        Bytes of its weights, where the hub tells.
+    """
+
+    state: State
+    size: int | None = None
+
+
+def look_up(checkpoint: str, revision: str | None, file: str = "config.json") -> Checkpoint:
+    """Ask for a checkpoint: this machine first, then the hub (``HF_ENDPOINT``).
+
+    Parameters
+    ----------
+    checkpoint : str
+        Name on the hub, or a folder.
+    revision : str or None
+        None is ``main``.
+    file : str
+        The file that every checkpoint of its family has.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if ":" in checkpoint:
+        return Checkpoint("untold")
+    if Path(checkpoint).is_dir():
+        return Checkpoint("present")
+    if isinstance(try_to_load_from_cache(checkpoint, file, revision=revision), str):
+        return Checkpoint("present")
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        return Checkpoint("silent")
+    where = f"{os.environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{checkpoint}"
+    where += f"/resolve/{revision or 'main'}"
+    status, headers = _head(f"{where}/{file}")
+    state = _state(status, headers)
+    if state != "open":
+        return Checkpoint(state)
+    status, headers = _head(f"{where}/model.safetensors")
+    size = headers.get("X-Linked-Size") or (headers.get("Content-Length") if status == 200 else "")
+    return Checkpoint("open", int(size) if size and size.isdigit() else None)
+
+
+def _state(status: int | None, headers: Any) -> State:
+    if status is None or status >= 500:
+        return "silent"
+    if status < 400:
+        return "open"
+    # The hub answers 401 for what does not exist too, and tells which it is in a header.
+    if status in (401, 403) and headers.get("X-Error-Code") != "RepoNotFound":
+        return "gated"
+    return "absent"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A file that lies elsewhere is there; who is logged in must not be told to another host."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def _head(url: str) -> tuple[int | None, Any]:
+    """Status and headers; no status where nothing answers in time."""
+    from huggingface_hub.utils import build_hf_headers
+
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        request = urllib.request.Request(url, method="HEAD", headers=build_hf_headers())
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            return answer.status, answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers
+    except (OSError, ValueError, HTTPException):
+        return None, {}

@@ -1,0 +1,101 @@
+"""A model hub on this machine that answers, refuses, misses and keeps silent."""
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from isoenergy import hub
+
+WEIGHTS = 605_247_071
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Answers by the owner of the checkpoint that is asked for."""
+
+    def do_HEAD(self):
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        owner = self.path.split("/")[1]
+        if owner == "slow":
+            time.sleep(1)
+        status = {"gated": 401, "private": 403, "none": 401, "gone": 404, "ill": 503}.get(
+            owner, 200
+        )
+        if owner == "moved":
+            status = 302
+        self.send_response(status)
+        if owner in ("gated", "none"):
+            code = {"gated": "GatedRepo", "none": "RepoNotFound"}[owner]
+            self.send_header("X-Error-Code", code)
+        if owner == "moved":
+            self.send_header("Location", "http://elsewhere.invalid/")
+            self.send_header("X-Linked-Size", str(WEIGHTS))
+        self.send_header("Content-Length", str(WEIGHTS if owner == "open" else 7))
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def loopback(monkeypatch, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.3)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "state", "size"),
+    [
+        ("open/clip", "open", WEIGHTS),
+        ("moved/clip", "open", WEIGHTS),
+        ("gated/clip", "gated", None),
+        ("private/clip", "gated", None),
+        ("none/clip", "absent", None),
+        ("gone/clip", "absent", None),
+        ("ill/clip", "silent", None),
+        ("slow/clip", "silent", None),
+    ],
+)
+def test_every_answer_of_the_hub_is_understood(loopback, checkpoint, state, size):
+    assert hub.look_up(checkpoint, "v1") == hub.Checkpoint(state, size)
+    assert loopback.asked[0][0] == f"/{checkpoint}/resolve/v1/config.json"
+
+
+def test_a_folder_is_asked_of_nobody(loopback, tmp_path):
+    assert hub.look_up(str(tmp_path), None) == hub.Checkpoint("present")
+    assert loopback.asked == []
+
+
+def test_the_local_cache_is_enough_without_a_network(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    kept = tmp_path / "models--open--clip"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs/main").write_text("abc")
+    (kept / "snapshots/abc").mkdir(parents=True)
+    assert hub.look_up("open/clip", "main") == hub.Checkpoint("silent")
+    (kept / "snapshots/abc/config.json").write_text("{}")
+    assert hub.look_up("open/clip", "main") == hub.Checkpoint("present")
+
+
+def test_nothing_at_the_address_is_silence(loopback, monkeypatch):
+    loopback.shutdown()
+    loopback.server_close()
+    assert hub.look_up("open/clip", None) == hub.Checkpoint("silent")
+    monkeypatch.setenv("HF_ENDPOINT", "no address")
+    assert hub.look_up("open/clip", None) == hub.Checkpoint("silent")
+
+
+def test_a_tag_of_open_clip_is_left_to_its_job(loopback):
+    assert hub.look_up("ViT-B-32:datacomp_xl_s13b_b90k", None) == hub.Checkpoint("untold")
+    assert loopback.asked == []
