@@ -8,6 +8,7 @@ TORCH_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
+DOWNLOAD := .venv-download
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
@@ -15,7 +16,7 @@ SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
-.PHONY: help demo quick test test-open-clip env lint format lock docs bench clean
+.PHONY: help demo quick test test-open-clip download-env test-download env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -56,6 +57,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)' $(filter torchvision%,$(OPEN_CLIP))
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(OPEN_CLIP)
 	@touch $@
+
+download-env: $(DOWNLOAD)/.ready  ## Create the environment that pictures are fetched with, in .venv-download
+
+$(DOWNLOAD)/.ready: envs/download.yaml
+	$(PYTHON) -m venv --clear $(DOWNLOAD)
+	$(DOWNLOAD)/bin/python -m pip install --quiet --disable-pip-version-check $(shell sed -n 's/^      - //p' envs/download.yaml)
+	@touch $@
+
+test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
+	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .

@@ -35,6 +35,15 @@ def root():
 
 
 @pytest.fixture(scope="session")
+def fetcher(root):
+    """Python of the environment that `make download-env` makes, or of ISOENERGY_IMG2DATASET."""
+    told = os.environ.get("ISOENERGY_IMG2DATASET", root / ".venv-download/bin/python")
+    if not Path(told).exists():
+        pytest.skip("img2dataset is not installed here; `make test-download` does that")
+    return str(told)
+
+
+@pytest.fixture(scope="session")
 def tiny_encoders(tmp_path_factory):
     """Untrained checkpoints by family, as specs that ``load_encoder`` takes."""
     from isoenergy.embed.encoder import EncoderSpec

@@ -6,6 +6,7 @@ import yaml
 
 from isoenergy import preflight
 from isoenergy.config import load_run
+from isoenergy.data import fetch
 from isoenergy.hub import Checkpoint
 from isoenergy.preflight import Needed, needed_by
 
@@ -36,13 +37,18 @@ def _missing(run, folder, paths=None):
     return preflight.missing(preflight.inspect(run, folder, needed_by(run, paths)))
 
 
-def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, machine):
-    hub, *folders, gpu = _missing(_run(root, "config"), tmp_path)
+def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, machine, monkeypatch):
+    monkeypatch.setattr(fetch, "_OWN", tmp_path / "none")
+    hub, *folders, fetcher, gpu = _missing(_run(root, "config"), tmp_path)
     assert "no NVIDIA GPU" in gpu
     assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
     assert [text.split(":")[0] for text in folders] == [
-        f"data set {name}" for name in ("laion", "coco", "imagenet", "imagenet-train", "fashioniq")
+        f"data set {name}" for name in ("coco", "imagenet", "imagenet-train", "fashioniq")
     ]
+    assert "img2dataset, which fetches pictures, is not installed" in fetcher
+    run = _run(root, "config")
+    deployed = preflight.inspect(run, tmp_path, needed_by(run, None), True)
+    assert not any("img2dataset" in told for told in preflight.missing(deployed))
 
 
 @pytest.mark.parametrize("name", ["demo", "ci"])
@@ -99,7 +105,8 @@ def test_too_little_disk_is_told(root, tmp_path, machine):
 def test_a_gpu_is_enough(root, tmp_path, machine):
     machine(gpus=1, checkpoint=Checkpoint("present"))
     assert all(
-        sentence.startswith("data set ") for sentence in _missing(_run(root, "config"), tmp_path)
+        sentence.startswith(("data set ", "img2dataset, "))
+        for sentence in _missing(_run(root, "config"), tmp_path)
     )
 
 

@@ -19,6 +19,8 @@ REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search", "paper_valu
 # The toy experiments of Table 5, keys of the block `toy`.
 EXPERIMENTS = ("toy-1", "toy-2")
 LOCAL = "local"
+# The source of data sets whose pictures are fetched from a list.
+LINKS = "links"
 # The beta of an SAE whose beta the sweep selects.
 AUTO = "auto"
 # What a target may need of a config, for messages.
@@ -86,6 +88,25 @@ class Run:
     def adopted(self, dataset: str) -> bool:
         """Whether a data set is a store made elsewhere."""
         return self.datasets[dataset]["source"] == STORE
+
+    def reads_folder(self, dataset: str) -> bool:
+        """Whether a data set is read from a folder of this machine."""
+        source = self.datasets[dataset]["source"]
+        named = dataset in self.config["folders"]
+        return source not in ("scenes", STORE, LINKS) or (source == LINKS and named)
+
+    def is_fetched(self, dataset: str) -> bool:
+        """Whether the pictures of a data set are fetched from a list of links."""
+        return self.datasets[dataset]["source"] == LINKS and not self.reads_folder(dataset)
+
+    def links(self, dataset: str) -> int:
+        """How many links are asked of a data set that is fetched."""
+        return self.config["rows"].get(dataset) or self.datasets[dataset]["rows"]
+
+    def ranges(self, dataset: str) -> list[str]:
+        """Names of the ranges of links of a data set that is fetched, one job each."""
+        count = math.ceil(self.links(dataset) / self.config["download"]["range"])
+        return [f"{part:05d}" for part in range(count)]
 
     def pictured(self) -> list[str]:
         """Measured data sets that come with pictures."""
@@ -282,8 +303,12 @@ def _problems(run: Run) -> Iterator[str]:
             if name not in run.saes:
                 told = choose(name, list(run.saes))
                 yield f"key comparisons.{table} names {name}; {told} (config/saes.tsv)"
-    for key in ("rows", "folders"):
-        for name in config[key]:
+    for key, names in (
+        ("rows", config["rows"]),
+        ("folders", config["folders"]),
+        ("download.lists", config["download"]["lists"]),
+    ):
+        for name in names:
             if name not in run.datasets:
                 yield f"unknown key {key}.{name}; {choose(name, list(run.datasets))}"
     if parts["classes"] and not parts["classes_train"]:
@@ -320,8 +345,10 @@ def _unset_problems(run: Run) -> Iterator[str]:
         source = run.datasets[name]["source"]
         if source == "scenes" and name not in config["rows"]:
             yield f"key rows.{name} is missing; scenes are drawn in the number asked for"
-        if source == "folder" and name not in config["folders"]:
+        if run.reads_folder(name) and name not in config["folders"]:
             yield f"key folders.{name} is missing; it says where {name} lies on this machine"
+        if run.is_fetched(name) and not run.links(name):
+            yield f"key rows.{name} is missing; links are fetched in the number asked for"
 
 
 def _sweep_problems(run: Run) -> Iterator[str]:

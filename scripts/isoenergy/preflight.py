@@ -113,7 +113,7 @@ class Item:
     missing: str | None = None
 
 
-def inspect(run: Run, root: str | Path, needed: Needed) -> list[Item]:
+def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) -> list[Item]:
     """Every data set, encoder and resource that is needed, and whether it is at hand.
 
     Parameters
@@ -122,10 +122,14 @@ def inspect(run: Run, root: str | Path, needed: Needed) -> list[Item]:
     root : path
         Relative paths of the config start here.
     needed : Needed
+    deployed : bool
+        Whether jobs get environments of their own, that of downloads among them.
     """
     root = Path(root)
     items = [_store(run, name) for name in run.measured() if run.adopted(name)]
     items += [_dataset(run, root, name) for name in needed.datasets]
+    if not deployed and any(map(run.is_fetched, needed.datasets)):
+        items.append(_fetcher(run, root))
     models = list(dict.fromkeys(model for model, _ in needed.stores))
     hub = [model for model in models if not run.is_local(model)]
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -189,20 +193,44 @@ def _encoder(run: Run, model: str, told: Checkpoint) -> Item:
 
 
 def _dataset(run: Run, root: Path, name: str) -> Item:
-    from isoenergy.data.folder import find_table
+    from isoenergy.data.folder import find_layout
 
     row = run.datasets[name]
     pictures, _ = _rows(run, name)
     size = f"{_round(pictures * PICTURE_BYTES / _GB)} GB"
-    if row["source"] != "folder":
+    if run.is_fetched(name):
+        return _links(run, root, name, size)
+    if row["source"] == "scenes":
         return Item("data set", name, "is drawn here", "", size)
     folder = run.config["folders"][name]
     try:
-        find_table(root / folder)
+        find_layout(root / folder, row["source"])
     except InputError as error:
         told = f"data set {name}: {error}"
         return Item("data set", name, f"not in {folder}", row["licence"] or "", size, told)
     return Item("data set", name, f"is in {folder}", row["licence"] or "", size)
+
+
+def _links(run: Run, root: Path, name: str, size: str) -> Item:
+    metadata = run.config["download"]["lists"].get(name)
+    row = run.datasets[name]
+    if metadata is None:
+        return Item("data set", name, f"links from {row['primary']}", row["licence"] or "", size)
+    told = f"data set {name}: {metadata} does not exist; correct the key download.lists"
+    lacking = None if (root / metadata).exists() else told
+    return Item("data set", name, f"links from {metadata}", row["licence"] or "", size, lacking)
+
+
+def _fetcher(run: Run, root: Path) -> Item:
+    from isoenergy.data.fetch import find_python
+
+    try:
+        python = run.config["download"]["python"] or find_python()
+    except InputError as error:
+        return Item("program", "img2dataset", "is not installed", missing=str(error))
+    told = f"{python}, which is to fetch pictures, does not exist (key download.python)"
+    lacking = None if (root / python).exists() else told
+    return Item("program", "img2dataset", f"with {python}", missing=lacking)
 
 
 def _store(run: Run, name: str) -> Item:

@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def _read(folder, kind="pairs", rows=None, seed=0):
     pairs, images = folder.parent / "out/pairs.parquet", folder.parent / "out/images"
-    read_folder(folder, pairs, images, "mine", kind, rows, seed)
+    read_folder(folder, pairs, images, "mine", "folder", kind, rows, seed)
     return pairs, images
 
 

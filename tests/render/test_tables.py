@@ -222,6 +222,7 @@ def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
 
 
 def test_every_table_reads_metrics_that_are_measured():
+    from isoenergy.measure.accounting import COUNTS
     from isoenergy.measure.baselines import BASELINE_METRICS
     from isoenergy.measure.composed import COMPOSED_METRICS
     from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
@@ -246,9 +247,31 @@ def test_every_table_reads_metrics_that_are_measured():
         "interventions": {*FORM_METRICS, *FORM_CLASS_METRICS},
         "composed": set(COMPOSED_METRICS),
         "baselines": set(BASELINE_METRICS),
+        "data": set(COUNTS),
     }
     for name in TABLES:
         assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name
+
+
+def test_the_table_of_data_tells_every_reason_and_leaves_unknown_cells_empty(tmp_path):
+    for dataset, counts in (("laion", (9, 4, 5)), ("mine", (3, 3, 0))):
+        asked, usable, failed = counts
+        protocols = {"all reasons": failed} | ({"HTTP 404": 2, "a|b": 3} if failed else {})
+        for metric in (
+            Metric("asked", {"rows": asked}, {"rows": asked}, protocol="rows"),
+            Metric("usable", {"rows": usable}, {"rows": asked}, protocol="rows"),
+            Metric("failed", protocols, {"rows": asked}, protocol="all reasons"),
+        ):
+            write_metric(tmp_path / dataset, metric)
+    write_metric(tmp_path / "laion", Metric("paper_rows", {"rows": 712705}, {}, protocol="rows"))
+    sources = [{**_source([str(tmp_path / d)]), "dataset": d} for d in ("laion", "mine")]
+    table = TABLES["table_data"]
+    grid = lay_out(table, gather_tidy(sources, table.metrics()))
+    assert grid.header[:5] == ["data set", "asked for", "with a picture", "failed", "why"]
+    assert [cell.text for cell in grid.rows[0]] == [
+        *("laion", "9", "4", "5", "a|b: 3; HTTP 404: 2", "", "", "712,705")
+    ]
+    assert [cell.text for cell in grid.rows[1]] == ["mine", "3", "3", "0", "", "", "", ""]
 
 
 def test_table_05_shows_the_papers_numbers_beside_and_keeps_them_out_of_the_tidy_table(tmp_path):

@@ -58,6 +58,7 @@ INTERVENTION_FOLDER = f"{SAE_METRICS_FOLDER}/interventions"
 COMPOSED_FOLDER = f"{SAE_METRICS_FOLDER}/composed"
 BASELINE_FOLDER = f"{EMBEDDING_METRICS}/baselines"
 SWEEP_FOLDER = f"{RESULTS}/metrics/{{model}}/{{sae}}/sweep/{{dataset}}"
+ACCOUNTING = f"{RESULTS}/metrics/data/{{dataset}}"
 TOY = f"{RESULTS}/toy/{{toy}}"
 TOY_SAE = f"{TOY}/{{sae}}/seed{{n}}"
 SKETCH = f"{RESULTS}/toy/sketch.parquet"
@@ -110,8 +111,9 @@ def check_machine(targets):
     if not RUN.config["preflight"]:
         return
     needed = wanted_by(targets)
+    deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
     if needed.stores or needed.datasets:
-        stop_if_lacking(needed, missing(inspect(RUN, ".", needed)))
+        stop_if_lacking(needed, missing(inspect(RUN, ".", needed, deployed)))
 
 
 def stop_if_lacking(needed, lacking):

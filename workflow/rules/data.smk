@@ -1,5 +1,8 @@
 # Stage data: pictures and captions as picture shards and a pairs table.
 
+# Data sets whose pictures are fetched from a list of links, a range of it per job.
+FETCHED = [name for name in RUN.datasets if RUN.is_fetched(name)]
+
 
 rule write_scenes:
     output:
@@ -37,18 +40,100 @@ rule read_folder:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(name for name, row in RUN.datasets.items() if row["source"] == "folder"),
+        dataset=one_of(name for name in RUN.datasets if RUN.reads_folder(name)),
     conda:
         "../../envs/data.yaml"
     params:
         code("data/read_folder.py"),
         folder=lambda w: RUN.config["folders"][w.dataset],
         dataset=lambda w: w.dataset,
+        source=lambda w: RUN.datasets[w.dataset]["source"],
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         rows=lambda w: RUN.config["rows"].get(w.dataset),
         seed=lambda w: seed_of("data", w.dataset),
     script:
         "../../scripts/data/read_folder.py"
+
+
+rule list_links:
+    output:
+        links=f"{DATA}/links.parquet",
+    log:
+        f"{LOGS}/data/{{dataset}}-links.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{dataset}}-links.tsv"
+    wildcard_constraints:
+        dataset=one_of(FETCHED),
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code("data/list_links.py"),
+        dataset=lambda w: w.dataset,
+        rows=lambda w: RUN.links(w.dataset),
+        sample=RUN.config["download"]["sample"],
+        seed=lambda w: seed_of("links", w.dataset),
+        metadata=lambda w: RUN.config["download"]["lists"].get(w.dataset),
+        primary=lambda w: RUN.datasets[w.dataset]["primary"],
+        mirror=lambda w: RUN.datasets[w.dataset]["mirror"],
+    script:
+        "../../scripts/data/list_links.py"
+
+
+rule fetch_range:
+    input:
+        links=f"{DATA}/links.parquet",
+    output:
+        shard=temp(f"{DATA}/ranges/{{part}}.tar"),
+        table=temp(f"{DATA}/ranges/{{part}}.parquet"),
+    log:
+        f"{LOGS}/data/{{dataset}}-{{part}}.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{dataset}}-{{part}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(FETCHED),
+        part=r"\d{5}",
+    conda:
+        "../../envs/download.yaml"
+    params:
+        code("data/fetch_range.py"),
+        # What a killed job has fetched stays here for the next one.
+        work=lambda w: f"{DATA}/ranges/{w.part}.work".format(dataset=w.dataset),
+        start=lambda w: int(w.part) * RUN.config["download"]["range"],
+        rows=RUN.config["download"]["range"],
+        fetching={
+            key: value
+            for key, value in RUN.config["download"].items()
+            if key not in ("lists", "sample", "range")
+        },
+    script:
+        "../../scripts/data/fetch_range.py"
+
+
+rule gather_ranges:
+    input:
+        links=f"{DATA}/links.parquet",
+        shards=lambda w: expand(
+            f"{DATA}/ranges/{{part}}.tar", dataset=w.dataset, part=RUN.ranges(w.dataset)
+        ),
+        tables=lambda w: expand(
+            f"{DATA}/ranges/{{part}}.parquet", dataset=w.dataset, part=RUN.ranges(w.dataset)
+        ),
+    output:
+        pairs=f"{DATA}/pairs.parquet",
+        images=directory(f"{DATA}/images"),
+        fetched=f"{DATA}/fetched.parquet",
+    log:
+        f"{LOGS}/data/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(FETCHED),
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code("data/gather_ranges.py"),
+    script:
+        "../../scripts/data/gather_ranges.py"
 
 
 rule write_examples:

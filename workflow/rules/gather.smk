@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
+from isoenergy.measure.accounting import ASKED, COUNTS, PAPER_ROWS
 from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
@@ -115,6 +116,30 @@ def pictures_input(wildcards):
     return {"images": f"{DATA}/images".format(dataset=wildcards.dataset)}
 
 
+def counted():
+    """Data sets whose rows are counted: those that are embedded here."""
+    return [name for name in embedded() if not RUN.adopted(name)]
+
+
+def counts_of(dataset):
+    """The counts of a data set; the paper's is known of its own data sets alone."""
+    known = RUN.datasets[dataset]["paper_rows"] is not None
+    return [name for name in COUNTS if known or name != PAPER_ROWS]
+
+
+def counting_call(dataset):
+    """The counting of the rows of one data set; see scripts/binding.py."""
+    data = DATA.format(dataset=dataset)
+    return {
+        "pairs": f"{data}/pairs.parquet",
+        "kind": RUN.datasets[dataset]["kind"],
+        "fetched": f"{data}/fetched.parquet" if RUN.is_fetched(dataset) else None,
+        "stores": {m: f"{STORE}/store.json".format(model=m, dataset=dataset) for m in MODELS},
+        "paper_rows": RUN.datasets[dataset]["paper_rows"],
+        "folder": ACCOUNTING.format(dataset=dataset),
+    }
+
+
 def toy_seed(toy, n):
     """The seed of the pairs of a toy experiment; the search draws the same ones."""
     return seed_of("toy", toy, n)
@@ -211,6 +236,16 @@ def table_sources(target):
             for toy in RUN.toys()
             for sae in RUN.config["toy"]["saes"]
         ]
+    if TABLES[target].of == "data":
+        return [
+            {
+                "model": MODELS[0],
+                "variant": "rows",
+                "dataset": dataset,
+                "folders": [ACCOUNTING.format(dataset=dataset)],
+            }
+            for dataset in counted()
+        ]
     if TABLES[target].of == "embeddings":
         return [
             {
@@ -257,6 +292,8 @@ def measured_in(target, source):
     """The metrics that one source of a table has."""
     if TABLES[target].of in ("interventions", "composed", "baselines"):
         return closing_metrics(target, source)
+    if TABLES[target].of == "data":
+        return counts_of(source["dataset"])
     if source["dataset"] in RUN.toys():
         return TOY_METRICS
     if source["variant"] == "embeddings":
@@ -403,6 +440,7 @@ def metric_files():
     if RUN.available("figure_18"):
         shown = {"model": RUN.gallery_model(), "n": SEEDS[:1], "dataset": RUN.train, **closed}
         paths += every(f"{SAE_METRICS_FOLDER}/{GALLERIES[0]}.parquet", **shown)
+    paths += [f"{ACCOUNTING}/{ASKED}.json".format(dataset=name) for name in counted()]
     if RUN.available("table_factors"):
         paths += every(f"{SAE_METRICS_FOLDER}/factors.parquet", dataset=RUN.train)
     return paths

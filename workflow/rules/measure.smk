@@ -34,6 +34,30 @@ use rule measure_embeddings as measure_class_embeddings with:
         dataset=of_kind("classes"),
 
 
+rule count_rows:
+    input:
+        expand(f"{DATA}/pairs.parquet", dataset=counted()),
+        expand(f"{DATA}/fetched.parquet", dataset=filter(RUN.is_fetched, counted())),
+        expand(f"{STORE}/store.json", model=MODELS, dataset=counted()),
+    output:
+        [
+            path
+            for name in counted()
+            for path in files(ACCOUNTING.format(dataset=name), counts_of(name))
+        ],
+    log:
+        f"{LOGS}/measure/rows.log",
+    benchmark:
+        f"{BENCHMARKS}/measure/rows.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        code("measure/count_rows.py"),
+        each=[counting_call(name) for name in counted()],
+    script:
+        "../../scripts/measure/count_rows.py"
+
+
 rule measure_cosines:
     input:
         store=f"{TOY}/store/store.json",

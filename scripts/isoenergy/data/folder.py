@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from isoenergy.data.pairs import NEEDED, OK, write_pairs
+from isoenergy.data.published import LANDMARKS, LAYOUTS, Listing
 from isoenergy.data.shards import MAX_PIXELS, PICTURE_SUFFIXES, SHARD_ROWS, write_shard
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, read_parquet, replacing_folder, write_json
@@ -43,11 +44,33 @@ def find_table(folder: str | Path) -> Path:
     )
 
 
+def find_layout(folder: str | Path, source: str) -> str:
+    """How a data folder is laid out: ``"folder"`` (with a table) or as its data set is published.
+
+    A folder with a table is read by it, whatever the data set.
+
+    Raises
+    ------
+    InputError
+        If it has neither a table nor what the data set is published as.
+    """
+    landmarks = LANDMARKS.get(source, ())
+    try:
+        find_table(folder)
+    except InputError as error:
+        if any((Path(folder) / name).is_file() for name in landmarks):
+            return source
+        told = f", nor {landmarks[0]} as it is published" if landmarks else ""
+        raise InputError(f"{error}{told}") from None
+    return "folder"
+
+
 def read_folder(
     folder: str | Path,
     pairs: str | Path,
     images: str | Path,
     dataset: str,
+    source: str,
     kind: str,
     rows: int | None,
     seed: int,
@@ -56,8 +79,10 @@ def read_folder(
 
     The folder holds ``pairs.csv`` or ``pairs.parquet`` with a column ``image`` (a path inside the
     folder) and, by kind, ``caption``; ``label`` (index into ``classes.json``: ``names`` and
-    ``templates``); or ``caption``, ``source`` (a second picture) and ``triplet``. Every row asked
-    for is kept, with a status: ``"ok"``, or why its picture cannot be used.
+    ``templates``); or ``caption``, ``source`` (a second picture) and ``triplet``. COCO, ImageNet
+    and FashionIQ may instead be in the files that they are published as, see
+    :mod:`isoenergy.data.published`. Every row asked for is kept, with a status: ``"ok"``, or why
+    its picture cannot be used.
 
     Parameters
     ----------
@@ -68,6 +93,8 @@ def read_folder(
         Folder of picture shards to write.
     dataset : str
         Name, the prefix of row ids where the table has no column ``id``.
+    source : str
+        A layout of ``published``, for a folder without a table.
     kind : {"pairs", "classes", "edits"}
     rows : int or None
         How many rows to take, drawn at random and kept in order; None takes all.
@@ -79,7 +106,13 @@ def read_folder(
         If the table is missing, broken or lacks a column, or no row has a picture.
     """
     folder = Path(folder)
-    table = _read_table(find_table(folder), dataset, kind)
+    layout = find_layout(folder, source)
+    if layout == "folder":
+        classes = _read_classes(folder) if kind == "classes" else None
+        listing = Listing(_read_table(find_table(folder), dataset, kind), classes)
+    else:
+        listing = LAYOUTS[layout](folder, dataset)
+    table = listing.table
     if rows is not None and rows < len(table):
         chosen = np.sort(generator(seed, "rows").permutation(len(table))[:rows])
         table = table.iloc[chosen].reset_index(drop=True)
@@ -92,8 +125,8 @@ def read_folder(
         Progress(f"read {dataset}", len(files), "pictures") as bar,
     ):
         _write_shards(folder, keys, shards, failed, bar)
-        if kind == "classes":
-            write_json(shards / "classes.json", _read_classes(folder))
+        if listing.classes is not None:
+            write_json(shards / "classes.json", listing.classes)
         if len(failed) == len(files):
             first = next(iter(failed.items()))
             raise InputError(f"{folder}: none of its pictures can be used; {first[0]!r} {first[1]}")

@@ -37,7 +37,7 @@ def write_shard(path: str | Path, pictures: Iterable[tuple[str, bytes]], suffix:
     pictures : iterable of (key, encoded picture)
         Keys are unique and hold no slash or dot.
     suffix : str
-        File suffix of the encoding, e.g. ``".png"``.
+        File suffix of the encoding, e.g. ``".png"``; empty where every key ends in its own.
     """
     with (
         replacing(path) as temporary,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoenergy.files import write_text
+from isoenergy.measure.accounting import FAILED
 from isoenergy.measure.baselines import BASELINES
 from isoenergy.measure.energy import GROUPS
 from isoenergy.measure.factors import KINDS, NONE
@@ -50,7 +51,7 @@ class Table:
 
     Attributes
     ----------
-    of : {"saes", "embeddings", "toy", "interventions", "composed", "baselines"}
+    of : {"saes", "embeddings", "toy", "interventions", "composed", "baselines", "data"}
         What is measured; see ``VARIANT_HEADINGS`` for what its variants are.
     columns : tuple of Column
     groups : tuple of str
@@ -77,7 +78,7 @@ class Table:
         The paper's own numbers, shown in further columns; they are not part of the tidy table.
     """
 
-    of: Literal["saes", "embeddings", "toy", "interventions", "composed", "baselines"]
+    of: Literal["saes", "embeddings", "toy", "interventions", "composed", "baselines", "data"]
     columns: tuple[Column, ...]
     groups: tuple[str, ...] = ()
     upright: bool = False
@@ -270,6 +271,19 @@ TABLES.register("table_12")(
         names=_METHODS,
     )
 )
+TABLES.register("table_data")(
+    Table(
+        "data",
+        (
+            Column("asked", "asked for"),
+            Column("usable", "with a picture"),
+            Column(FAILED, "failed"),
+            Column("duplicates", "picture as before"),
+            Column("embedded", "embedded"),
+            Column("paper_rows", "the paper's N"),
+        ),
+    )
+)
 TABLES.register("table_readings")(
     Table(
         "saes",
@@ -298,6 +312,8 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     """
     if table.readings:
         return _lay_out_readings(table, tidy)
+    if table.of == "data":
+        return _lay_out_data(table, tidy)
     shown = tidy.drop_duplicates(["metric", "variant", "model", "dataset"])
     numbers = {
         (row.metric, row.variant, row.model, row.dataset): (row.value, row.sd)
@@ -350,6 +366,25 @@ def _lay_out_readings(table: Table, tidy: pd.DataFrame) -> Grid:
             ]
             rows.append([Cell(text) for text in (column.label, protocol, *texts)])
     return Grid(["", "reading", *variants], rows, 2)
+
+
+def _lay_out_data(table: Table, tidy: pd.DataFrame) -> Grid:
+    """A row per data set; reasons why rows failed share a cell, most frequent first."""
+    rows = []
+    for dataset in dict.fromkeys(tidy.dataset):
+        cells = [Cell(dataset)]
+        for column in table.columns:
+            found = tidy[(tidy.dataset == dataset) & (tidy.metric == column.metric)]
+            counts = [f"{value:,.0f}" for value in found.value]
+            cells.append(Cell(next(iter(counts), "")))
+            if column.metric == FAILED:
+                told = sorted(zip(-found.value[1:], found.protocol[1:], strict=True))
+                cells.append(Cell("; ".join(f"{reason}: {-n:,.0f}" for n, reason in told)))
+        rows.append(cells)
+    labels = []
+    for column in table.columns:
+        labels += [column.label, "why"] if column.metric == FAILED else [column.label]
+    return Grid(["data set", *labels], rows, 1)
 
 
 def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:

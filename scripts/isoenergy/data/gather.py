@@ -1,0 +1,69 @@
+"""Put the ranges of a list of links together as a data set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from isoenergy.data.pairs import OK, write_pairs
+from isoenergy.errors import InputError
+from isoenergy.files import read_parquet, replacing_folder, write_parquet
+
+
+def gather_ranges(
+    shards: Sequence[str | Path],
+    tables: Sequence[str | Path],
+    pairs: str | Path,
+    images: str | Path,
+    links: str | Path,
+    fetched: str | Path,
+) -> None:
+    """Gather what :func:`isoenergy.data.fetch.fetch_range` made of every range.
+
+    Parameters
+    ----------
+    shards, tables : sequence of path
+        Shard and table of each range, in order.
+    pairs : path
+        Pairs table to write, a row for each link.
+    images : path
+        Folder of picture shards to write; shards are linked where the file system can, so that
+        they take no room twice.
+    links : path
+        The list of links; every one of its rows has to be told of.
+    fetched : path
+        Table to write of what arrived: ``id``, ``url``, ``sha256``.
+
+    Raises
+    ------
+    InputError
+        If rows are missing or told of twice, or none has a picture.
+    """
+    import pandas as pd
+
+    table = pd.concat([read_parquet(path) for path in tables], ignore_index=True)
+    asked = read_parquet(links, ["id"])["id"]
+    if not table["id"].equals(asked):
+        raise InputError(
+            f"{links} has {len(asked)} rows and its ranges tell of {len(table)}, or of others; "
+            f"delete {Path(tables[0]).parent} to fetch them again"
+        )
+    if not (table["status"] == OK).any():
+        reasons = ", ".join(
+            f"{count} x {why}" for why, count in table["status"].value_counts().head(3).items()
+        )
+        raise InputError(f"none of the {len(table)} links of {links} gave a picture ({reasons})")
+    with replacing_folder(images) as folder:
+        for shard in shards:
+            _link(Path(shard), folder / Path(shard).name)
+    write_parquet(fetched, table.loc[table["status"] == OK, ["id", "url", "sha256"]])
+    write_pairs(pairs, table[["id", "image", "status", "caption"]], "pairs")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

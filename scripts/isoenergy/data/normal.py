@@ -1,0 +1,96 @@
+"""Fetched pictures made alike: upright RGB of bounded size, or why that cannot be."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from isoenergy.data.shards import MAX_PIXELS
+from isoenergy.errors import InputError
+
+# Why a picture that arrived cannot be used.
+NO_PICTURE = "not a picture"
+BROKEN = "picture is truncated or corrupt"
+TOO_MANY_PIXELS = "picture has too many pixels"
+ONE_PIXEL = "picture has a side of one pixel"
+
+FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+_READABLE = (*FORMATS, "GIF", "BMP", "TIFF")
+_ORIENTATION = 0x0112
+_QUALITY = 95
+
+
+def normal_picture(content: bytes, side: int) -> tuple[bytes, str]:
+    """Check a picture to its last byte, and make it an upright RGB picture of bounded size.
+
+    One that is so already keeps its bytes. Of an animation the first frame is taken; 16 bits a
+    channel become 8, CMYK and palettes RGB; the orientation in the EXIF data is carried out; a
+    shorter side of more than ``side`` pixels becomes ``side``.
+
+    Parameters
+    ----------
+    content : bytes
+    side : int
+
+    Returns
+    -------
+    content : bytes
+    suffix : str
+        ``".jpg"``, ``".png"`` or ``".webp"``.
+
+    Raises
+    ------
+    InputError
+        One of the reasons ``NO_PICTURE``, ``BROKEN``, ``TOO_MANY_PIXELS``, ``ONE_PIXEL``.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.open(io.BytesIO(content), formats=_READABLE)
+        except Image.DecompressionBombError:
+            raise InputError(TOO_MANY_PIXELS) from None
+        except Exception:  # Pillow raises many kinds for broken files
+            raise InputError(NO_PICTURE) from None
+        if picture.width * picture.height > MAX_PIXELS:
+            raise InputError(TOO_MANY_PIXELS)
+        if min(picture.size) < 2:
+            raise InputError(ONE_PIXEL)
+        try:
+            return _normal(picture, content, side)
+        except Exception:  # Pillow raises many kinds for broken files
+            raise InputError(BROKEN) from None
+
+
+def _normal(picture: Image.Image, content: bytes, side: int) -> tuple[bytes, str]:
+    kept = (
+        picture.format in FORMATS
+        and picture.mode == "RGB"
+        and getattr(picture, "n_frames", 1) == 1
+        and min(picture.size) <= side
+        and picture.getexif().get(_ORIENTATION, 1) == 1
+    )
+    suffix = FORMATS.get(picture.format, "")
+    picture.load()
+    if kept:
+        return content, suffix
+    picture = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGB")
+    scale = min(1.0, side / min(picture.size))
+    if scale < 1:
+        size = tuple(max(2, round(scale * length)) for length in picture.size)
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=_QUALITY, exif=b"")
+    return buffer.getvalue(), ".jpg"
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits or of integers as 8 bits; Pillow would clip it to white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.clip(np.asarray(picture, dtype=np.int64), 0, 2**16 - 1) >> 8
+    made = Image.fromarray(values.astype(np.uint8))
+    made.getexif().update(picture.getexif())
+    return made

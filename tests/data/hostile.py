@@ -1,0 +1,175 @@
+"""A web server on the loopback that answers as badly as the web does."""
+
+import contextlib
+import io
+import threading
+import time
+import zipfile
+import zlib
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+ORIENTATION = 0x0112
+TURNED_BY = {  # the transposition whose inverse each EXIF orientation asks for
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def upright(text, size=(96, 64)):
+    """A picture with a text and a mark in one corner."""
+    picture = Image.new("RGB", size, (250, 240, 200))
+    draw = ImageDraw.Draw(picture)
+    draw.text((10, 24), text, fill=(20, 20, 120), font_size=20)
+    draw.rectangle((0, 0, 20, 10), fill=(200, 30, 30))
+    return picture
+
+
+def encoded(picture, form="JPEG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def turned(picture, orientation):
+    """A JPEG whose pixels are turned, and whose EXIF data say how to turn them back."""
+    how = TURNED_BY[orientation]
+    pixels = picture if how is None else picture.transpose(how)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    assert ImageOps.exif_transpose(picture).size == picture.size
+    return encoded(pixels, quality=95, exif=exif)
+
+
+def huge_png(width, height):
+    """A PNG of one grey value: a few kilobytes that decode to width x height pixels."""
+
+    def chunk(kind, content):
+        crc = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + crc
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((1, 0, 0, 0, 0))
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (width + 7) // 8)
+    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def zip_bomb():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x", bytes(50_000_000))
+    return buffer.getvalue()
+
+
+def pictures(number):
+    """Good pictures, among them every kind that has to be made alike; name to bytes."""
+    made = {f"good{i}": encoded(upright(f"n {i}")) for i in range(number)}
+    made |= {f"turned{o}": turned(upright("F up"), o) for o in range(1, 9)}
+    grey = np.linspace(0, 65535, 64 * 96).reshape(64, 96).astype(np.uint16)
+    frames = [upright(str(i)).quantize() for i in range(3)]
+    made["png"] = encoded(upright("png"), "PNG")
+    made["webp"] = encoded(upright("webp"), "WEBP", lossless=True)
+    made["alpha"] = encoded(upright("alpha").convert("RGBA"), "PNG")
+    made["cmyk"] = encoded(upright("cmyk").convert("CMYK"))
+    made["deep"] = encoded(Image.fromarray(grey), "PNG")
+    made["animated"] = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    made["wide"] = encoded(upright("wide", (3000, 1500)))
+    return made
+
+
+class Server:
+    """Serves ``/KIND/NAME``; counts what it is asked for.
+
+    A KIND of ``ok`` sends the picture NAME, the others fail in their own way. While ``away`` it
+    closes every connection without a word.
+    """
+
+    def __init__(self, files):
+        self.files, self.asked, self.away, self.stopped = files, Counter(), False, False
+        whole = files["good0"]
+        self.bodies = {
+            "half": whole[: len(whole) * 4 // 5],
+            "corrupt": b"\xff\xd8\xff\xe0" + bytes(range(256)) * 8,
+            "html": b"<html><body>no picture here</body></html>",
+            "bomb": zip_bomb(),
+            "huge": huge_png(20_000, 20_000),
+            "empty": b"",
+            "pixel": encoded(Image.new("RGB", (1, 40)), "PNG"),
+            "fat": bytes(3_000_000),
+        }
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                _, kind, name = self.path.split("/")
+                outer.asked[self.path] += 1
+                if outer.away:
+                    self.close_connection = True
+                    return
+                with contextlib.suppress(OSError):  # the other side has hung up
+                    outer.answer(self, kind, name)
+
+            def log_message(self, *_):
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256
+
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.stopped = True
+        self.http.shutdown()
+        self.http.server_close()
+
+    def answer(self, to, kind, name):
+        if kind in ("403", "404", "410"):
+            return to.send_error(int(kind))
+        if kind == "flaky" and self.asked[to.path] == 1:
+            return to.send_error(503)
+        if kind in ("loop", "moved"):
+            to.send_response(302)
+            to.send_header("Location", f"/ok/{name}" if kind == "moved" else to.path)
+            return to.end_headers()
+        if kind == "outward":
+            to.send_response(302)
+            to.send_header("Location", "file:///etc/passwd")
+            return to.end_headers()
+        if kind == "stall":
+            return self._wait(30)
+        body = self.files[name] if kind not in self.bodies else self.bodies[kind]
+        to.send_response(200)
+        to.send_header("Content-Type", "image/jpeg")
+        if kind == "optout":
+            to.send_header("X-Robots-Tag", "noai")
+        announced = {"cut": len(body) + 999, "announced": 10**13}.get(kind, len(body))
+        to.send_header("Content-Length", str(announced))
+        to.end_headers()
+        if kind == "drip":
+            for byte in body:
+                to.wfile.write(bytes((byte,)))
+                to.wfile.flush()
+                self._wait(0.5)
+                if self.stopped:
+                    return None
+        to.wfile.write(body)
+        return None
+
+    def _wait(self, seconds):
+        end = time.time() + seconds
+        while time.time() < end and not self.stopped:
+            time.sleep(0.05)

@@ -1,0 +1,151 @@
+import pandas as pd
+import pytest
+
+from isoenergy.data import links
+from isoenergy.data.gather import gather_ranges
+from isoenergy.data.links import list_links
+from isoenergy.data.shards import encode_png, read_pictures, write_shard
+from isoenergy.errors import InputError
+
+
+@pytest.fixture
+def metadata(tmp_path):
+    """Two files of a list, with columns named as in either release of LAION."""
+    folder = tmp_path / "metadata"
+    folder.mkdir()
+    for part, (url, caption) in enumerate((("URL", "TEXT"), ("url", "caption"))):
+        rows = range(100 * part, 100 * part + 100)
+        table = pd.DataFrame({"NSFW": "x", url: [f"http://h/{i}" for i in rows]})
+        table[caption] = [f"text {i}" for i in rows]
+        table.to_parquet(folder / f"part-{part}.parquet", row_group_size=30)
+    return folder
+
+
+def _list(metadata, rows, sample="first", seed=0):
+    path = metadata.parent / "links.parquet"
+    list_links(path, "laion", rows, sample, seed, str(metadata), "a/b", None)
+    return pd.read_parquet(path)
+
+
+def test_the_first_rows_are_taken_in_order_over_files(metadata):
+    table = _list(metadata, 130)
+    assert table["url"].tolist() == [f"http://h/{i}" for i in range(130)]
+    assert table["caption"].iloc[[0, 129]].tolist() == ["text 0", "text 129"]
+    assert table["id"].iloc[129] == "laion-0000000129"
+
+
+def test_one_file_is_a_list_too(metadata):
+    assert _list(metadata / "part-1.parquet", 1)["url"].tolist() == ["http://h/100"]
+
+
+def test_a_sample_is_drawn_by_seed_from_all_files(metadata):
+    first, again, other = (_list(metadata, 40, "random", seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+    numbers = [int(identity.removeprefix("laion-")) for identity in first["id"]]
+    assert numbers == sorted(set(numbers))
+    assert first["url"].tolist() == [f"http://h/{i}" for i in numbers]
+    assert min(numbers) < 50
+    assert max(numbers) >= 150
+
+
+@pytest.mark.parametrize("sample", ["first", "random"])
+def test_more_rows_than_there_are_is_one_sentence(metadata, sample):
+    with pytest.raises(InputError, match="has 200 rows and 201 are asked for"):
+        _list(metadata, 201, sample)
+
+
+def test_a_row_without_a_url_or_a_caption_stays_a_row(metadata):
+    table = pd.DataFrame({"url": ["http://h/1", None], "caption": [None, "x"]})
+    table.to_parquet(metadata / "part-0.parquet")
+    assert _list(metadata, 2)[["url", "caption"]].to_numpy().tolist() == [
+        ["http://h/1", ""],
+        ["", "x"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [({"url": ["a"]}, "has no column caption or text"), (None, "cannot be read as parquet")],
+)
+def test_metadata_of_another_form_is_one_sentence(metadata, content, told):
+    path = metadata / "part-0.parquet"
+    pd.DataFrame(content).to_parquet(path) if content else path.write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match=told):
+        _list(metadata, 1)
+
+
+class _Hub:
+    """The file system of a hub that lists a gated data set without giving it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def glob(self, pattern):
+        return [str(p) for p in self.folder.glob("*.parquet")] + (
+            ["gated"] if "/new/" in pattern else []
+        )
+
+    def open(self, name, mode):
+        if name == "gated":
+            raise PermissionError(name)
+        return open(name, mode)  # noqa: PTH123
+
+
+def test_the_mirror_is_asked_where_the_primary_is_not_given(metadata, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "HfFileSystem", lambda: _Hub(metadata))
+    path = metadata.parent / "links.parquet"
+    list_links(path, "laion", 5, "first", 0, None, "laion/new/", "laion/old")
+    assert len(pd.read_parquet(path)) == 5
+    for file in metadata.iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match=r"laion/new/: PermissionError; laion/old has no parquet"):
+        list_links(path, "laion", 5, "first", 0, None, "laion/new/", "laion/old")
+    assert links.FIRST == "first"
+
+
+def _range(folder, part, statuses):
+    rows = range(10 * part, 10 * part + len(statuses))
+    table = pd.DataFrame({"id": [f"r{i}" for i in rows], "url": "u", "status": statuses})
+    table["image"] = [f"{i:09d}" for i in rows]
+    table["sha256"] = ["0" * 64 if status == "ok" else "" for status in statuses]
+    table["caption"] = "c"
+    table.to_parquet(folder / f"{part}.parquet")
+    grey = encode_png(pd.DataFrame([[0]]).to_numpy().astype("uint8")[:, :, None].repeat(3, 2))
+    kept = [key for key, status in zip(table["image"], statuses, strict=True) if status == "ok"]
+    write_shard(folder / f"{part}.tar", [(f"{key}.png", grey) for key in kept], "")
+    return table["id"].tolist()
+
+
+def _gather(folder, parts):
+    tables, shards = ([folder / f"{part}.{end}" for part in parts] for end in ("parquet", "tar"))
+    links = folder / "links.parquet"
+    gather_ranges(shards, tables, folder / "p.parquet", folder / "images", links, folder / "f.pq")
+
+
+def test_ranges_are_gathered_with_every_row(tmp_path):
+    ids = _range(tmp_path, 0, ["ok", "HTTP 404"]) + _range(tmp_path, 1, ["timed out", "ok", "ok"])
+    pd.DataFrame({"id": ids}).to_parquet(tmp_path / "links.parquet")
+    _gather(tmp_path, (0, 1))
+    pairs = pd.read_parquet(tmp_path / "p.parquet")
+    assert pairs["id"].tolist() == ids
+    assert pairs["status"].tolist() == ["ok", "HTTP 404", "timed out", "ok", "ok"]
+    usable = pairs.loc[pairs["status"] == "ok", "image"].tolist()
+    assert [key for key, _ in read_pictures(tmp_path / "images")] == usable
+    assert pd.read_parquet(tmp_path / "f.pq")["id"].tolist() == ["r0", "r11", "r12"]
+
+
+def test_a_row_that_no_range_tells_of_is_refused(tmp_path):
+    ids = _range(tmp_path, 0, ["ok", "HTTP 404"])
+    pd.DataFrame({"id": [*ids, "r9"]}).to_parquet(tmp_path / "links.parquet")
+    with pytest.raises(InputError, match="has 3 rows and its ranges tell of 2"):
+        _gather(tmp_path, (0,))
+
+
+def test_no_picture_at_all_is_told_with_the_reasons(tmp_path):
+    ids = _range(tmp_path, 0, ["HTTP 404", "timed out", "HTTP 404"])
+    pd.DataFrame({"id": ids}).to_parquet(tmp_path / "links.parquet")
+    with pytest.raises(InputError, match=r"none of the 3 links .*\(2 x HTTP 404, 1 x timed out\)"):
+        _gather(tmp_path, (0,))

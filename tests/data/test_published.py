@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from isoenergy.data.folder import find_layout, read_folder
+from isoenergy.data.pairs import read_pairs
+from isoenergy.data.published import TEMPLATES
+from isoenergy.data.shards import decode_picture, encode_png, read_pictures
+from isoenergy.errors import InputError
+
+
+def _picture(path, shade):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(np.full((4, 5, 3), shade, dtype=np.uint8)))
+
+
+def _json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def _read(folder, source, kind, rows=None):
+    pairs, images = folder.parent / "out/pairs.parquet", folder.parent / "out/images"
+    read_folder(folder, pairs, images, source, source, kind, rows, 0)
+    shades = {k: int(np.asarray(decode_picture(c))[0, 0, 0]) for k, c in read_pictures(images)}
+    return pd.read_parquet(pairs), shades, images
+
+
+@pytest.fixture
+def coco(tmp_path):
+    folder = tmp_path / "coco"
+    for i in (1, 2):
+        _picture(folder / f"train2017/{i:012d}.png", 10 * i)
+    rows = [(2, "b one"), (1, "a"), (2, "b two"), (3, "lost"), (9, "of no picture")]
+    told = {
+        "images": [{"id": i, "file_name": f"{i:012d}.png"} for i in (2, 3, 1)],
+        "annotations": [{"image_id": i, "caption": text} for i, text in rows],
+    }
+    _json(folder / "annotations/captions_train2017.json", told)
+    return folder
+
+
+def test_coco_has_a_row_for_every_caption_in_the_order_of_its_pictures(coco):
+    table, shades, _ = _read(coco, "coco", "pairs")
+    assert table["caption"].tolist() == ["b one", "b two", "lost", "a"]
+    assert table["status"].tolist() == ["ok", "ok", "is not in the folder", "ok"]
+    usable = read_pairs(coco.parent / "out/pairs.parquet", "pairs")
+    assert [shades[key] for key in usable["image"]] == [20, 20, 10]
+
+
+def test_a_table_of_the_users_own_goes_first(coco):
+    pd.DataFrame({"image": ["train2017/000000000001.png"], "caption": ["mine"]}).to_csv(
+        coco / "pairs.csv", index=False
+    )
+    assert _read(coco, "coco", "pairs")[0]["caption"].tolist() == ["mine"]
+
+
+def _imagenet(folder, index):
+    for wnid, shade in (("n03", 30), ("n01", 10)):
+        for i in range(2):
+            _picture(folder / f"{wnid}/{wnid}_{i}.PNG", shade + i)
+    (folder / "n01/readme.txt").write_text("x")
+    _json(index, {"0": ["n01", "Great_White_shark"], "1": ["n02", "crane"], "2": ["n03", "crane"]})
+    return folder
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_imagenet_takes_numbers_and_names_from_its_index(tmp_path, beside):
+    folder = tmp_path / "imagenet/val"
+    index = (folder.parent if beside else folder) / "imagenet_class_index.json"
+    table, shades, images = _read(_imagenet(folder, index), "imagenet", "classes")
+    assert [(shades[k], n) for k, n in zip(table["image"], table["label"], strict=True)] == [
+        (10, 0),
+        (11, 0),
+        (30, 2),
+        (31, 2),
+    ]
+    classes = json.loads((images / "classes.json").read_text())
+    assert classes["names"] == ["great white shark", "crane", "crane"]
+    assert classes["templates"] == list(TEMPLATES)
+
+
+def test_the_prompts_are_eighty_different_ones_of_one_name_each():
+    assert len(set(TEMPLATES)) == len(TEMPLATES) == 80
+    assert all(template.count("{}") == 1 and template.endswith(".") for template in TEMPLATES)
+    told = {"a bad photo of a {}.", "a tattoo of the {}.", "itap of my {}.", "the origami {}."}
+    assert told <= set(TEMPLATES)
+
+
+def test_no_class_is_invented(tmp_path):
+    folder = _imagenet(tmp_path / "val", tmp_path / "imagenet_class_index.json")
+    _picture(folder / "n99/a.png", 1)
+    with pytest.raises(InputError, match="n99 is no class of"):
+        _read(folder, "imagenet", "classes")
+    (tmp_path / "imagenet_class_index.json").unlink()
+    with pytest.raises(InputError, match=r"imagenet_class_index\.json"):
+        _read(folder, "imagenet", "classes")
+
+
+def test_fashioniq_pools_its_categories_with_a_row_per_caption(tmp_path):
+    folder = tmp_path / "fashioniq"
+    for name, shade in (("A1", 10), ("B2", 20), ("C3", 30)):
+        _picture(folder / f"images/{name}.png", shade)
+    for category, target, source in (
+        ("dress", "A1", "B2"),
+        ("shirt", "C3", "GONE"),
+        ("toptee", "B2", "A1"),
+    ):
+        entry = {"target": target, "candidate": source, "captions": [f"{category} 1", "2"]}
+        _json(folder / f"captions/cap.{category}.train.json", [entry])
+    table, shades, _ = _read(folder, "fashioniq", "edits")
+    assert table["triplet"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["category"].tolist()[::2] == ["dress", "shirt", "toptee"]
+    lost = "is not in the folder"
+    assert table["status"].tolist() == ["ok", "ok", lost, lost, "ok", "ok"]
+    usable = read_pairs(tmp_path / "out/pairs.parquet", "edits").iloc[::2]
+    assert [shades[key] for key in usable["image"]] == [10, 20]
+    assert [shades[key] for key in usable["source"]] == [20, 10]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"images": []}, "not of the form that is published"),
+        (
+            {
+                "images": [{"id": 1, "file_name": 7}],
+                "annotations": [{"image_id": 1, "caption": "a"}],
+            },
+            "not of the form that is published",
+        ),
+    ],
+)
+def test_json_of_another_form_gets_one_sentence(coco, content, told):
+    _json(coco / "annotations/captions_train2017.json", content)
+    with pytest.raises(InputError, match=told):
+        _read(coco, "coco", "pairs")
+
+
+def test_an_empty_folder_is_told_what_it_could_hold(tmp_path):
+    with pytest.raises(InputError, match=r"nor annotations/captions_train2017\.json as it is pub"):
+        find_layout(tmp_path, "coco")
