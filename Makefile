@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11 or newer, pip and make; everything else goes to .venv.
 PYTHON ?= python3
-# What torch to install: the CPU build by default on a machine without a GPU, see README.
+# Further arguments of pip for torch, to choose the build for CPUs or CUDA; see README.
 TORCH_ARGS ?=
 
 # Packages are installed uncompiled; without this variable the first import compiles what is used,

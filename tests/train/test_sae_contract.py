@@ -115,7 +115,8 @@ def test_alignment_changes_the_gradient_but_not_the_codes(sae, alignment):
 def test_equal_rows_get_equal_codes_and_finite_gradients(sae, alignment):
     x = rows(1).repeat(6, 1)
     codes, _ = sae(x)
-    assert (codes.dense() == codes.dense()[:1]).all()
+    # To rounding: which kernel multiplies a row can depend on where the batch lies in memory.
+    assert torch.allclose(codes.dense(), codes.dense()[:1].expand(6, -1), atol=1e-6)
     full_loss(sae, x, alignment).backward()
     assert all(torch.isfinite(p.grad).all() for p in sae.parameters())
 

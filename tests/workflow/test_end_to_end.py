@@ -121,7 +121,7 @@ def test_every_table_has_numbers_and_a_caption(ci_run, ci_targets):
         assert np.isfinite(numbers["value"]).mean() > 0.75, name
         assert numbers["value"].nunique() > 3, name
         shown = (folder / f"{name}.md").read_text()
-        assert len(re.findall(r"\d\.\d", shown)) > 3, name
+        assert len(re.findall(r"\d", shown)) > 20, name
         assert "{" not in (folder / f"{name}.txt").read_text(), name
 
 
@@ -171,7 +171,7 @@ def test_the_report_shows_every_table_and_figure_and_asks_no_host(ci_run, ci_tar
     files = [link for link in links if link != "compare.html"]
     assert len(files) == 3 * len(tables) + 2 * len(figures)
     assert "<script" not in page
-    assert "table_01" in (ci_run.folder / "results/ci/compare.html").read_text()
+    assert "Table 1" in (ci_run.folder / "results/ci/compare.html").read_text()
 
 
 def test_a_second_run_finds_nothing_to_do(ci_run, ci_config):

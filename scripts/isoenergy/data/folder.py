@@ -60,8 +60,9 @@ def find_layout(folder: str | Path, source: str) -> str:
     except InputError as error:
         if any((Path(folder) / name).is_file() for name in landmarks):
             return source
-        told = f", nor {landmarks[0]} as it is published" if landmarks else ""
-        raise InputError(f"{error}{told}") from None
+        if not landmarks or not Path(folder).is_dir():
+            raise
+        raise InputError(f"{error}, nor {landmarks[0]} as it is published") from None
     return "folder"
 
 
