@@ -88,5 +88,5 @@ docs: env  ## Write the generated parts of README.md and config/README.md
 bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else running; most of an hour
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-clean:  ## Remove the environment and caches; results stay
-	rm -rf $(VENV) .venv-open-clip .snakemake .pytest_cache .ruff_cache .hypothesis
+clean:  ## Remove the environments and caches; results stay
+	rm -rf $(VENV) .venv-open-clip $(DOWNLOAD) .snakemake .pytest_cache .ruff_cache .hypothesis

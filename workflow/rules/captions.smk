@@ -1,6 +1,6 @@
 # What captions say: words from the config and the code, and sample sizes from metrics.
 
-from isoenergy.data.thumbnails import SHOWN_PAIRS
+from isoenergy.data.thumbnails import BLURRED, SHOWN_PAIRS
 from isoenergy.measure.baselines import AXES_SHARE, MOST_AXES
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.factors import INFORMED
@@ -49,7 +49,9 @@ def told_toy(toy):
     )
 
 
-BLURRED_WORDS = " Pictures are reduced to at most 6 × 6 blocks (key galleries.blur)."
+BLURRED_WORDS = (
+    f" Pictures are reduced to at most {BLURRED} × {BLURRED} blocks (key galleries.blur)."
+)
 ELSEWHERE_WORDS = (
     " On {}, which no SAE is trained on, the same SAEs; which atoms are bimodal there is decided by the "
     "codes of its own."

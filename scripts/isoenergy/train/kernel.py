@@ -8,6 +8,7 @@ when asked for, many by one matrix product, as every row goes on until its next 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -23,6 +24,17 @@ LANES = 64
 MEMORY = 4 << 30
 # Sums may be fused and reordered; nothing is assumed of infinities and NaN.
 _FLOATS = {"contract", "reassoc", "nsz"}
+
+
+def share_out(work: Callable[[slice], None], n: int, threads: int) -> None:
+    """Call ``work`` with as many parts of ``range(n)`` as there are threads, side by side."""
+    edges = np.linspace(0, n, max(threads, 1) + 1).astype(int)
+    parts = [slice(*edge) for edge in pairwise(edges)]
+    if len(parts) == 1:
+        work(parts[0])
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(work, parts))
 
 
 @njit(cache=True, nogil=True, fastmath=_FLOATS)
@@ -81,19 +93,14 @@ class _Rows:
         self.done = np.zeros(n, dtype=np.int64)
         # The first step subtracts 0 of whatever Gram row comes first, which must be finite.
         self.largest = np.zeros(n, dtype=correlations.dtype)
-        edges = np.linspace(0, n, max(threads, 1) + 1).astype(int)
-        self.parts = [slice(*edge) for edge in pairwise(edges)]
+        self.threads = threads
 
     def advance(self, gram: np.ndarray, places: np.ndarray) -> None:
         def work(part: slice) -> None:
             rows = (self.chosen[part], self.done[part], self.largest[part])
             _advance(self.correlations[part], gram, places, *rows)
 
-        if len(self.parts) == 1:
-            work(self.parts[0])
-        else:
-            with ThreadPoolExecutor(len(self.parts)) as pool:
-                list(pool.map(work, self.parts))
+        share_out(work, len(self.done), self.threads)
 
     def missing(self) -> np.ndarray:
         """Atoms whose Gram rows unfinished rows wait for, ascending."""

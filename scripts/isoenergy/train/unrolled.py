@@ -7,9 +7,6 @@ formulas.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,9 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Sums may be fused and reordered; nothing is assumed of infinities and NaN.
+from isoenergy.train.kernel import share_out
+
+# As in ``kernel``; here too, as compiled code is cached until the file that it stands in changes.
 _FLOATS = {"contract", "reassoc", "nsz"}
 
 
@@ -70,13 +69,6 @@ def _gather(x, after, dictionary, indices, values, weights, gradient, start, sto
                 before[at] -= value * atom[at]
 
 
-def _share(work: Callable[[int, int], None], n: int) -> None:
-    """Call ``work`` with the edges of as many parts of ``range(n)`` as torch has threads."""
-    edges = np.linspace(0, n, torch.get_num_threads() + 1).astype(int)
-    with ThreadPoolExecutor(len(edges) - 1) as pool:
-        list(pool.map(lambda edge: work(*edge), pairwise(edges)))
-
-
 class UnrolledPursuit(torch.autograd.Function):
     """Values (rows, l0) and reconstruction (rows, dim) of atoms (rows, l0) chosen for x.
 
@@ -90,7 +82,8 @@ class UnrolledPursuit(torch.autograd.Function):
         residual, values = x.detach().clone(), x.new_empty(indices.shape)
         arrays = [part.detach().numpy() for part in (residual, dictionary, indices, values)]
         left, atoms, chosen, found = arrays
-        _share(lambda a, b: _unroll(left[a:b], atoms, chosen[a:b], found[a:b]), len(x))
+        threads = torch.get_num_threads()
+        share_out(lambda p: _unroll(left[p], atoms, chosen[p], found[p]), len(x), threads)
         ctx.save_for_backward(x, dictionary, indices, values)
         return values, x - residual
 
@@ -104,8 +97,9 @@ class UnrolledPursuit(torch.autograd.Function):
         atoms, chosen, found = dictionary.numpy(), indices.numpy(), values.numpy()
         pull = from_reconstruction.contiguous().numpy().copy()
         weights = from_values.contiguous().numpy().copy()
-        _share(lambda a, b: _weigh(pull[a:b], atoms, chosen[a:b], weights[a:b]), len(x))
+        threads = torch.get_num_threads()
+        share_out(lambda p: _weigh(pull[p], atoms, chosen[p], weights[p]), len(x), threads)
         gradient = np.zeros_like(atoms)
         fixed = (x.numpy(), pull, atoms, chosen, found, weights, gradient)
-        _share(lambda a, b: _gather(*fixed, a, b), x.shape[1])
+        share_out(lambda p: _gather(*fixed, p.start, p.stop), x.shape[1], threads)
         return from_reconstruction - torch.from_numpy(pull), torch.from_numpy(gradient), None
