@@ -33,6 +33,19 @@ def each_seed(**named):
     ]
 
 
+def closing_files(folder, names, metrics):
+    """What a job that closes the gap writes: the metrics of each form or query, and neighbours."""
+    measured = [path for name in names for path in files(f"{folder}/{name}", metrics)]
+    return of_seeds(*measured, f"{folder}/neighbours.parquet")
+
+
+def closing_calls(folder):
+    """The calls of a job that closes the gap, one for each of its seeds."""
+    neighbours = f"{folder}/neighbours.parquet"
+    told = {"folder": folder, "train_codes": TRAIN_CODES, "neighbours": neighbours}
+    return each_seed(**MEASURED | told)
+
+
 def training_call(folder, what, seed, **training):
     """The training of one SAE into a folder; see scripts/binding.py."""
     return {

@@ -281,10 +281,7 @@ rule measure_interventions:
         of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
         store=f"{STORE}/store.json",
     output:
-        of_seeds(
-            *(p for form in FORMS for p in files(f"{INTERVENTION_FOLDER}/{form}", FORM_METRICS)),
-            f"{INTERVENTION_FOLDER}/neighbours.parquet",
-        ),
+        closing_files(INTERVENTION_FOLDER, FORMS, FORM_METRICS),
     log:
         f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-interventions.log",
     benchmark:
@@ -295,14 +292,7 @@ rule measure_interventions:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_interventions.py"),
-        each=each_seed(
-            **MEASURED
-            | {
-                "folder": INTERVENTION_FOLDER,
-                "train_codes": TRAIN_CODES,
-                "neighbours": f"{INTERVENTION_FOLDER}/neighbours.parquet",
-            }
-        ),
+        each=closing_calls(INTERVENTION_FOLDER),
         settings={
             key: RUN.config["measure"][key]
             for key in ("tau", "means", "gap", "wasserstein", "ood")
@@ -315,16 +305,7 @@ rule measure_interventions:
 
 use rule measure_interventions as measure_class_interventions with:
     output:
-        of_seeds(
-            *(
-                path
-                for form in FORMS
-                for path in files(
-                    f"{INTERVENTION_FOLDER}/{form}", (*FORM_METRICS, *FORM_CLASS_METRICS)
-                )
-            ),
-            f"{INTERVENTION_FOLDER}/neighbours.parquet",
-        ),
+        closing_files(INTERVENTION_FOLDER, FORMS, (*FORM_METRICS, *FORM_CLASS_METRICS)),
     wildcard_constraints:
         dataset=of_kind("classes"),
 
@@ -334,14 +315,7 @@ rule measure_composed:
         of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
         store=f"{STORE}/store.json",
     output:
-        of_seeds(
-            *(
-                p
-                for query in QUERIES
-                for p in files(f"{COMPOSED_FOLDER}/{query}", COMPOSED_METRICS)
-            ),
-            f"{COMPOSED_FOLDER}/neighbours.parquet",
-        ),
+        closing_files(COMPOSED_FOLDER, QUERIES, COMPOSED_METRICS),
     log:
         f"{LOGS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-composed.log",
     benchmark:
@@ -352,14 +326,7 @@ rule measure_composed:
         "../../envs/measure.yaml"
     params:
         code("measure/measure_composed.py"),
-        each=each_seed(
-            **MEASURED
-            | {
-                "folder": COMPOSED_FOLDER,
-                "train_codes": TRAIN_CODES,
-                "neighbours": f"{COMPOSED_FOLDER}/neighbours.parquet",
-            }
-        ),
+        each=closing_calls(COMPOSED_FOLDER),
         settings={key: RUN.config["measure"][key] for key in ("tau", "ood")},
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
