@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows
+from isoenergy.encode.codes import CodeRows
 
 STEPS = 10
 _BLOCK = 4096
@@ -69,7 +70,7 @@ def _entered(scores: np.ndarray, codes: csr_matrix, n_steps: int) -> np.ndarray:
     return entered
 
 
-def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, csr_matrix]]:
+def _blocks(rows: Rows, codes: CodeRows) -> Iterator[tuple[np.ndarray, csr_matrix]]:
     """Embeddings and codes of consecutive rows, few enough to hold the atoms of all codes."""
     for start, x in rows.blocks(_BLOCK):
         inside = codes[start : start + len(x)]
@@ -80,7 +81,7 @@ def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, csr_mat
 
 
 def faithfulness_scores(
-    rows: Rows, codes: csr_matrix, dictionary: np.ndarray, n_steps: int
+    rows: Rows, codes: CodeRows, dictionary: np.ndarray, n_steps: int
 ) -> dict[str, float]:
     """C-insertion and C-deletion of one modality.
 
@@ -91,7 +92,7 @@ def faithfulness_scores(
     Parameters
     ----------
     rows : Rows of shape (n, dim)
-    codes : csr_matrix of shape (n, n_atoms)
+    codes : CodeRows of shape (n, n_atoms)
     dictionary : ndarray of shape (n_atoms, dim)
     n_steps : int
         K; 20 in the paper's tables.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
 
-from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, code_gram, unit_codes
+from isoenergy.encode.codes import CodeRows
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, code_gram, multiply_gram
 from isoenergy.measure.spectrum import UpperTriangle, estimate_spectrum
 
 # Up to so many atoms all eigenvalues are found: 0.5 GB a matrix, a minute or two on one core.
@@ -101,8 +102,8 @@ class CodeStructure:
 
 
 def code_structure(
-    image: csr_matrix,
-    text: csr_matrix,
+    image: CodeRows,
+    text: CodeRows,
     dictionary: np.ndarray,
     rng: np.random.Generator,
     largest_dense: int = LARGEST_DENSE,
@@ -111,7 +112,7 @@ def code_structure(
 
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
+    image, text : CodeRows of shape (n, K)
         A code without any non-zero is left out of the sum in G, not of the mean.
     dictionary : ndarray of shape (K, dim)
     rng : numpy.random.Generator
@@ -125,14 +126,17 @@ def code_structure(
     CodeStructure
         Without any code the ranks are NaN, the connectivity is 1 and the interference 0.
     """
-    codes = unit_codes(vstack([image, text], format="csr"))
-    gram, cosines = code_gram(codes), atom_cosines(dictionary)
+    sides = image, text
+    gram, cosines = code_gram(*sides), atom_cosines(dictionary)
     measure = _decomposed if gram.size <= largest_dense else _estimated
-    return measure(codes, gram, cosines, rng)
+    return measure(sides, gram, cosines, rng)
 
 
 def _decomposed(
-    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, _rng: np.random.Generator
+    _sides: Sequence[CodeRows],
+    gram: BlockMatrix,
+    cosines: BlockMatrix,
+    _rng: np.random.Generator,
 ) -> CodeStructure:
     dense = gram.dense()
     eigenvalues = np.clip(np.linalg.eigvalsh(dense), 0.0, None)
@@ -148,7 +152,10 @@ def _decomposed(
 
 
 def _estimated(
-    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, rng: np.random.Generator
+    sides: Sequence[CodeRows],
+    gram: BlockMatrix,
+    cosines: BlockMatrix,
+    rng: np.random.Generator,
 ) -> CodeStructure:
     trace = squares = 0.0
     nonzeros = 0
@@ -160,7 +167,7 @@ def _estimated(
         right = slice(rows.start, None)
         negative.add(rows, np.clip(-together[:, right] * cosine[:, right], 0.0, None))
     spectrum = estimate_spectrum(
-        lambda v: codes.T @ (codes @ v) / codes.shape[0], gram.size, trace, squares, rng
+        lambda vectors: multiply_gram(sides, vectors), gram.size, trace, squares, rng
     )
     rank = float(np.exp(spectrum.entropy))
     return CodeStructure(
