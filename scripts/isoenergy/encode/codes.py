@@ -20,7 +20,7 @@ FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in _DTYPES)
 # What the codes of edits have besides.
 SOURCE_FILES = tuple(f"{SOURCE}_{part}.npy" for part in _DTYPES)
 # Non-zeros of a block of codes.
-_ENTRIES = 2**20
+BLOCK = 2**18
 # Row pointers checked at a time.
 _CHECKED = 2**20
 
@@ -73,7 +73,7 @@ class StoredCodes:
 CodeRows = csr_matrix | StoredCodes
 
 
-def row_blocks(*codes: CodeRows, entries: int = _ENTRIES) -> Iterator[slice]:
+def row_blocks(*codes: CodeRows, entries: int = BLOCK) -> Iterator[slice]:
     """Consecutive rows, as many as have at most ``entries`` non-zeros in each of ``codes``.
 
     Parameters

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from isoenergy.encode.codes import CodeRows, row_blocks
+from isoenergy.encode.codes import BLOCK, CodeRows, row_blocks
 from isoenergy.progress import Progress
 
 # Entries of a block.
@@ -174,7 +174,9 @@ class _Blocks:
         if self._only is not None:
             yield self._only
             return
-        for rows in row_blocks(*self._codes):
+        # A share of what the product takes, so that it is seldom added up.
+        entries = max(BLOCK, self._codes[0].shape[1] ** 2 // 16)
+        for rows in row_blocks(*self._codes, entries=entries):
             block = self._make(rows)
             if rows == slice(0, self._codes[0].shape[0]):
                 self._only = block

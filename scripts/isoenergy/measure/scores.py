@@ -31,11 +31,12 @@ def activity(image: CodeRows, text: CodeRows) -> np.ndarray:
     n, n_atoms = image.shape
     counts = np.zeros(n_atoms, dtype=np.int64)
     for rows in row_blocks(image, text):
-        sides = image[rows], text[rows]
-        # Each atom of a pair once, however many of its sides have it.
-        pair = [np.repeat(np.arange(z.shape[0]), np.diff(z.indptr)) for z in sides]
-        places = [at * n_atoms + z.indices for at, z in zip(pair, sides, strict=True)]
-        counts += np.bincount(np.union1d(*places) % n_atoms, minlength=n_atoms)
+        on = [
+            csr_matrix((np.ones(z.nnz, dtype=bool), z.indices, z.indptr), z.shape)
+            for z in (image[rows], text[rows])
+        ]
+        counts += sum(np.bincount(side.indices, minlength=n_atoms) for side in on)
+        counts -= np.bincount(on[0].multiply(on[1]).tocsr().indices, minlength=n_atoms)
     return counts / n
 
 

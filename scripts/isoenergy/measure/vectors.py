@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 # Rows at a time where all are looked at, and up to how many rows are drawn by permuting them all.
-_BLOCK = 65_536
+_BLOCK = 16_384
 _PERMUTED = 2**22
 
 
