@@ -286,7 +286,8 @@ def test_values_of_the_command_line_come_as_text(changed, load):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, recall, "
+        "insertion",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),

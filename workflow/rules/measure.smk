@@ -22,7 +22,7 @@ rule measure_embeddings:
     params:
         code("measure/measure_embeddings.py"),
         folder=EMBEDDING_METRICS,
-        samples={key: RUN.config["measure"][key] for key in ("gap", "wasserstein")},
+        samples={key: RUN.config["measure"][key] for key in ("gap", "wasserstein", "recall")},
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
         "../../scripts/measure/measure_embeddings.py"
@@ -135,7 +135,7 @@ rule measure_sae:
     params:
         code("measure/measure_sae.py"),
         each=each_seed(**MEASURED, atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet"),
-        settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap")},
+        settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap", "recall")},
         # The same samples for every SAE of a model: their differences are not ones of sampling.
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
@@ -333,7 +333,7 @@ rule measure_interventions:
         each=closing_calls(INTERVENTION_FOLDER),
         settings={
             key: RUN.config["measure"][key]
-            for key in ("tau", "means", "gap", "wasserstein", "ood")
+            for key in ("tau", "means", "gap", "wasserstein", "ood", "recall")
         },
         # The same samples and batches for every SAE of a model.
         seed=lambda w: seed_of("measure", w.model, w.dataset),
@@ -395,7 +395,7 @@ rule measure_baselines:
         folder=BASELINE_FOLDER,
         settings={
             key: RUN.config["measure"][key]
-            for key in ("tau", "means", "gap", "wasserstein", "ood")
+            for key in ("tau", "means", "gap", "wasserstein", "ood", "recall")
         },
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
