@@ -302,7 +302,10 @@ GATHERED = {
     "tables": TABLE_FILES,
     "figures": FIGURE_FILES,
     "report": [f"{RESULTS}/report.html"],
-    "compare": [f"{RESULTS}/compare{suffix}" for suffix in (".html", ".csv", "_claims.csv")],
+    "compare": [
+        *[f"{RESULTS}/compare{suffix}" for suffix in (".html", ".csv", "_claims.csv")],
+        f"{RESULTS}/summary.json",
+    ],
 }
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
 # What stages make of one model, for whoever runs or shares a run model by model (dvc.yaml).
