@@ -29,7 +29,7 @@ REASONS = {
     r"Forbidden|\(403\)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Permission denied": (
         "it refuses these credentials; ask its owner, or set others"
     ),
-    r"No space left on device|Errno 28|File too large|Errno 27|Disk quota": (
+    r"No space left on device|disk is full|Errno 28|File too large|Errno 27|Disk quota": (
         f"no room is left on the disk; make some, {AGAIN}"
     ),
     r"NoSuchBucket|bucket does not exist": "there is no such bucket; see `dvc remote list`",
@@ -101,7 +101,7 @@ def check_config(config: str) -> None:
             told = ", ".join(stage.get("params", {})) or "none"
             raise Stop(f"the run shared here is of {told}, and dvc.yaml names {config}")
         shared |= stage["params"][config]
-    changed = sorted(key for key, value in shared.items() if value != look_up(ours, key))
+    changed = sorted(k for k, v in shared.items() if as_numbers(v) != as_numbers(look_up(ours, k)))
     if changed:
         raise Stop(
             f"{config} differs from that of the shared run in {', '.join(changed)}; put it back "
@@ -117,9 +117,24 @@ def look_up(config: dict[str, Any], key: str) -> Any:
     return value
 
 
+def as_numbers(value: Any) -> Any:
+    """The same with text such as 5e-05 as a number: DVC and PyYAML read and write those unlike."""
+    if isinstance(value, dict):
+        return {key: as_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_numbers(inner) for inner in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def transfer(what: str, remote: str, paths: list[str]) -> None:
     """`dvc push` or `dvc pull`, with its progress shown and failures told in a sentence."""
     done = dvc(what, "--remote", remote, *paths)
+    if "failed for following targets" in done.stdout + done.stderr:
+        # DVC drops what an earlier try left damaged, and fetches it only when asked again.
+        done = dvc(what, "--remote", remote, *paths)
     if done.returncode == 0:
         print(done.stdout.strip(), flush=True)
         return
