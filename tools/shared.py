@@ -41,19 +41,21 @@ REASONS = {
 }
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Something that ends the program with one sentence."""
 
 
 def main(words: list[str]) -> None:
     """Push, or pull and draw."""
     if not words or words[0] not in ("push", "pull") or (words[0] == "push" and words[1:]):
-        raise Stop("say `push`, `pull`, or `pull figure_07 table_06 ...`")
+        raise StopError("say `push`, `pull`, or `pull figure_07 table_06 ...`")
     for program, made_by in (("dvc", "make dvc-env"), ("snakemake", "make env")):
         if shutil.which(program) is None:
-            raise Stop(f"there is no {program}; run `{made_by}` and `source .venv/bin/activate`")
+            raise StopError(
+                f"there is no {program}; run `{made_by}` and `source .venv/bin/activate`"
+            )
     if not (ROOT / "dvc.lock").is_file():
-        raise Stop(
+        raise StopError(
             "no run is shared here, there is no dvc.lock; whoever shares one commits it after "
             "`dvc repro`, and pushes"
         )
@@ -84,7 +86,7 @@ def default_remote() -> str:
     """The name of the remote in use; its downloads are set to be verified."""
     name = dvc("config", "core.remote").stdout.strip()
     if not name:
-        raise Stop("DVC has no remote; name one, `dvc remote add --default shared URL`")
+        raise StopError("DVC has no remote; name one, `dvc remote add --default shared URL`")
     if not dvc("config", f"remote.{name}.verify").stdout.strip():
         # Without it DVC takes from S3 whatever comes under a name.
         dvc("config", "--local", f"remote.{name}.verify", "true")
@@ -99,11 +101,11 @@ def check_config(config: str) -> None:
     for stage in lock.values():
         if config not in stage.get("params", {}):
             told = ", ".join(stage.get("params", {})) or "none"
-            raise Stop(f"the run shared here is of {told}, and dvc.yaml names {config}")
+            raise StopError(f"the run shared here is of {told}, and dvc.yaml names {config}")
         shared |= stage["params"][config]
     changed = sorted(k for k, v in shared.items() if as_numbers(v) != as_numbers(look_up(ours, k)))
     if changed:
-        raise Stop(
+        raise StopError(
             f"{config} differs from that of the shared run in {', '.join(changed)}; put it back "
             f"(`git checkout {config}`) to use the shared numbers, or make your own (`dvc repro`)"
         )
@@ -142,17 +144,17 @@ def transfer(what: str, remote: str, paths: list[str]) -> None:
     start = f"remote {remote}: "
     for pattern, sentence in REASONS.items():
         if re.search(pattern, told):
-            raise Stop(start + sentence)
+            raise StopError(start + sentence)
     lost = re.findall(r"^md5: (\S+)$", told, flags=re.M)
     absent = re.findall(r"failed for following targets:\n((?:\S+\n)+)", told)
     if lost or absent:
         named = ", ".join([*"".join(absent).split(), *lost][:3])
-        raise Stop(
+        raise StopError(
             f"{start}what it has of {named} is missing or damaged; whoever shared it deletes "
             f"what is damaged and pushes again, {AGAIN}"
         )
     lines = [line for line in told.splitlines() if line.startswith("ERROR")]
-    raise Stop(start + (lines or ["ERROR: dvc failed"])[-1].removeprefix("ERROR: "))
+    raise StopError(start + (lines or ["ERROR: dvc failed"])[-1].removeprefix("ERROR: "))
 
 
 def dvc(*words: str) -> subprocess.CompletedProcess[str]:
@@ -170,7 +172,7 @@ def snakemake(*words: str, quiet: bool = False) -> str:
     called = call("snakemake", *words)
     if called.returncode:
         lines = [x for x in called.stderr.splitlines() if x.startswith("error: ")]
-        raise Stop((lines or [called.stderr.strip()])[-1].removeprefix("error: "))
+        raise StopError((lines or [called.stderr.strip()])[-1].removeprefix("error: "))
     return called.stdout
 
 
@@ -189,5 +191,5 @@ def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except Stop as stopped:
+    except StopError as stopped:
         sys.exit(f"error: {stopped}")
