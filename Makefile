@@ -73,10 +73,12 @@ test-download: env download-env  ## Fetch from a hostile server on the loopback,
 # `dvc` is linked into the core environment: its stages call `snakemake`.
 dvc-env: env $(DVC)/.ready  ## Create the environment of DVC in .venv-dvc, and the command dvc in .venv
 
-$(DVC)/.ready: requirements-dvc.lock
+$(DVC)/.ready: requirements-dvc.lock $(VENV)/.ready
 	$(PYTHON) -m venv --clear $(DVC)
 	$(DVC)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dvc.lock
 	ln -sf ../../$(DVC)/bin/dvc $(BIN)/dvc
+	$(DVC)/bin/python tools/plots_page.py > $(DVC)/plots.html
+	$(DVC)/bin/dvc config --local plots.html_template ../$(DVC)/plots.html
 	@touch $@
 
 figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
