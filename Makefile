@@ -16,7 +16,9 @@ SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
-.PHONY: help demo quick test test-open-clip download-env test-download test-conda env lint format lock docs bench clean
+DVC := .venv-dvc
+
+.PHONY: help demo quick test test-open-clip download-env test-download test-conda dvc-env test-dvc figure env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -71,6 +73,23 @@ test-download: env download-env  ## Fetch from a hostile server on the loopback,
 test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
 	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
 
+# `dvc` is linked into the core environment: its stages call `snakemake`.
+dvc-env: env $(DVC)/.ready  ## Create the environment of DVC in .venv-dvc, and the command dvc in .venv
+
+$(DVC)/.ready: requirements-dvc.lock $(VENV)/.ready
+	$(PYTHON) -m venv --clear $(DVC)
+	$(DVC)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dvc.lock
+	ln -sf ../../$(DVC)/bin/dvc $(BIN)/dvc
+	$(DVC)/bin/python tools/plots_page.py > $(DVC)/plots.html
+	$(DVC)/bin/dvc config --local plots.html_template ../$(DVC)/plots.html
+	@touch $@
+
+figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/shared.py pull figure_$(N)
+
+test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py
+
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -82,7 +101,7 @@ format: env  ## Format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt $(SMK_FILES)
 
-lock: env  ## Resolve pyproject.toml into requirements.lock
+lock: env  ## Resolve pyproject.toml into requirements.lock and requirements-dvc.lock
 	$(BIN)/python tools/lock.py
 
 docs: env  ## Write the generated parts of README.md and config/README.md
@@ -92,4 +111,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environments and caches; results stay
-	rm -rf $(VENV) .venv-open-clip $(DOWNLOAD) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-open-clip $(DOWNLOAD) $(DVC) .snakemake .pytest_cache .ruff_cache .hypothesis

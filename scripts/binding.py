@@ -22,7 +22,7 @@ import threading
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,29 @@ def end_with_the_run() -> None:
 
 def job_arguments(job: Any) -> dict[str, Any]:
     """The named inputs, outputs and params of a job; unnamed ones are for Snakemake alone."""
-    return {
+    arguments = {
         name: list(value) if isinstance(value, list | tuple) else value
         for part in (job.input, job.output, job.params)
         for name, value in part.items()
     }
+    results = getattr(job, "config", {}).get("results")
+    root = f"{results}/"
+    copies = _copies_folder(root, job.output) if results else ""
+    return _in_copies(arguments, root, copies) if copies else arguments
+
+
+def _copies_folder(root: str, paths: Iterable[str]) -> str:
+    """Where the results lie while a job runs: empty, or in a run with a storage its local copies."""
+    return next((p[: p.index(f"/{root}") + 1] for p in map(str, paths) if f"/{root}" in p), "")
+
+
+def _in_copies(value: Any, root: str, copies: str) -> Any:
+    """Paths of the results, which Snakemake leaves as they are in params, among the local copies."""
+    if isinstance(value, Mapping):
+        return {key: _in_copies(inner, root, copies) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_copies(inner, root, copies) for inner in value]
+    return copies + value if isinstance(value, str) and value.startswith(root) else value
 
 
 def convert(function: Callable[..., None], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,29 @@ def test_a_job_with_calls_makes_one_of_each(tmp_path):
     assert [Path(out).read_text() for out in outs] == ["in.npy 2 x 5", "in.npy 2 x 3"]
 
 
+class _Files(list):
+    """As Snakemake gives files: a list, some of it named."""
+
+    def __init__(self, **named):
+        super().__init__(named.values())
+        self.items = named.items
+
+
+def test_params_name_the_local_copies_that_a_storage_keeps(tmp_path):
+    copies = f"{tmp_path}/storage/bucket/"
+    job = _job(tmp_path, settings={"size": 2, "name": "results/ci/x"}, rows=9)
+    job.config = {"results": "results/ci"}
+    job.input = _Files(store=f"{copies}results/ci/in.npy")
+    job.output = _Files(out=f"{copies}results/ci/out")
+    job.params |= {"calls": [{"folder": "results/ci/metrics"}, "results/cinema"]}
+    arguments = binding.job_arguments(job)
+    assert arguments["settings"] == {"size": 2, "name": f"{copies}results/ci/x"}
+    assert arguments["calls"] == [{"folder": f"{copies}results/ci/metrics"}, "results/cinema"]
+    assert arguments["store"] == f"{copies}results/ci/in.npy"
+    job.output = _Files(out="results/ci/out")
+    assert binding.job_arguments(job)["calls"] == job.params["calls"]
+
+
 def test_the_command_line_takes_the_same_arguments(tmp_path, monkeypatch):
     words = ["--store", "007", "--out", str(tmp_path / "out")]
     words += ["--settings", "{size: 4, name: y}"]

@@ -25,7 +25,7 @@ def _write(root, folder, config="config", titles=None, tables=True):
     lines = [",".join([*map(str, row), "3", "7 pairs", "code"]) for row in ROWS]
     table = folder / "table_01.csv"
     table.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
-    paths = {name: folder / f"out.{name}" for name in ("csv", "findings", "page")}
+    paths = {name: folder / f"out.{name}" for name in ("csv", "findings", "page", "summary")}
     schemas = root / "workflow/schemas"
     write_comparison(
         [table] if tables else [],

@@ -137,6 +137,19 @@ def tell_machine(targets):
     raise SystemExit(0)
 
 
+def tell_inputs(targets):
+    """The target inputs: print the files that tables and figures named beside it are made of, and end."""
+    for target in targets:
+        if target != "inputs" and RUN.targets.get(target, {}).get("kind") not in (
+            "table",
+            "figure",
+        ):
+            stop(f"inputs tells what tables and figures are made of; {target} is neither")
+    paths = [path for target in targets if target != "inputs" for path in made_of(target)]
+    print("\n".join(dict.fromkeys(paths)), flush=True)
+    raise SystemExit(0)
+
+
 def tell_results():
     """Say where the tables, figures and the page asked for are."""
     if COMMAND_LINE is None or COMMAND_LINE.dryrun:

@@ -66,6 +66,7 @@ rule write_comparison:
         csv=f"{RESULTS}/compare.csv",
         findings=f"{RESULTS}/compare_claims.csv",
         page=f"{RESULTS}/compare.html",
+        summary=f"{RESULTS}/summary.json",
     log:
         f"{LOGS}/report/compare.log",
     group:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from isoenergy.files import write_text
+from isoenergy.files import write_json, write_text
 from isoenergy.report.claims import (
     FAILS,
     VERDICTS,
@@ -31,6 +31,7 @@ from isoenergy.report.compare import (
 )
 from isoenergy.report.compare import VERDICTS as VERDICTS_ON_NUMBERS
 from isoenergy.report.fill import fill_page
+from isoenergy.report.summary import headline_numbers
 from isoenergy.report.words import heading_of, label_of, rule_of, short
 from isoenergy.schema import load_schema, read_registry
 
@@ -54,6 +55,7 @@ def write_comparison(
     csv: str | Path,
     findings: str | Path,
     page: str | Path,
+    summary: str | Path,
 ) -> None:
     """Compare a run's tables with the paper's numbers, and its claims with what they say.
 
@@ -81,6 +83,8 @@ def write_comparison(
     csv, findings, page : path
         Files to write: a row for each of the paper's numbers, a row for each claim, model and
         data set, and the HTML page.
+    summary : path
+        JSON file to write: the run's headline numbers, see :func:`headline_numbers`.
 
     Raises
     ------
@@ -114,6 +118,7 @@ def write_comparison(
     rows = pd.DataFrame([asdict(found) for found in every], columns=list(Finding.__annotations__))
     write_text(csv, compared.to_csv(index=False, lineterminator="\n"))
     write_text(findings, rows.to_csv(index=False, lineterminator="\n"))
+    write_json(summary, headline_numbers(tidy))
     write_text(page, text)
 
 
