@@ -92,11 +92,12 @@ class Server:
     """Serves ``/KIND/NAME``; counts what it is asked for.
 
     A KIND of ``ok`` sends the picture NAME, the others fail in their own way. While ``away`` it
-    closes every connection without a word.
+    closes every connection without a word. ``published`` are further files, by path.
     """
 
-    def __init__(self, files):
+    def __init__(self, files, published=()):
         self.files, self.asked, self.away, self.stopped = files, Counter(), False, False
+        self.published = dict(published)
         whole = files["good0"]
         self.bodies = {
             "half": whole[: len(whole) * 4 // 5],
@@ -112,13 +113,24 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                _, kind, name = self.path.split("/")
                 outer.asked[self.path] += 1
+                if self.path in outer.published:
+                    content = outer.published[self.path]
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                    return
+                _, kind, name = self.path.split("/")
                 if outer.away:
                     self.close_connection = True
                     return
                 with contextlib.suppress(OSError):  # the other side has hung up
                     outer.answer(self, kind, name)
+
+            def do_HEAD(self):
+                self.send_response(200 if self.path in outer.published else 404)
+                self.end_headers()
 
             def log_message(self, *_):
                 pass
