@@ -50,19 +50,41 @@ def turned(picture, orientation):
     return encoded(pixels, quality=95, exif=exif)
 
 
-def huge_png(width, height):
-    """A PNG of one grey value: a few kilobytes that decode to width x height pixels."""
+def _png(width, height, *chunks):
+    """A PNG of one bit a pixel, of any further chunks."""
 
     def chunk(kind, content):
         crc = zlib.crc32(kind + content).to_bytes(4, "big")
         return len(content).to_bytes(4, "big") + kind + content + crc
 
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((1, 0, 0, 0, 0))
+    parts = [(b"IHDR", header), *chunks, (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def _zeros(count):
+    """So many bytes of 0, a thousandth of that deflated."""
     packer = zlib.compressobj(9)
-    row = bytes(1 + (width + 7) // 8)
-    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    return start + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    pieces = [packer.compress(bytes(min(2**20, count - at))) for at in range(0, count, 2**20)]
+    return b"".join(pieces) + packer.flush()
+
+
+def huge_png(width, height):
+    """A PNG of one grey value: a few kilobytes that decode to width x height pixels."""
+    return _png(width, height, (b"IDAT", _zeros(height * (1 + (width + 7) // 8))))
+
+
+def stuffed_png(kind, size=400_000_000):
+    """A PNG of 80 x 60 pixels whose chunk of this kind inflates to so many bytes."""
+    body = _zeros(60 * 11)
+    stuffing = _zeros(size)
+    told = {
+        "IDAT": [(b"IDAT", stuffing)],
+        "zTXt": [(b"zTXt", b"Comment\0\0" + stuffing), (b"IDAT", body)],
+        "iTXt": [(b"iTXt", b"Comment\0\1\0\0\0" + stuffing), (b"IDAT", body)],
+        "iCCP": [(b"iCCP", b"profile\0\0" + stuffing), (b"IDAT", body)],
+    }
+    return _png(80, 60, *told[kind])
 
 
 def zip_bomb():
@@ -105,6 +127,7 @@ class Server:
             "html": b"<html><body>no picture here</body></html>",
             "bomb": zip_bomb(),
             "huge": huge_png(20_000, 20_000),
+            "stuffed": stuffed_png("zTXt", 100_000_000),
             "empty": b"",
             "pixel": encoded(Image.new("RGB", (1, 40)), "PNG"),
             "fat": bytes(3_000_000),
