@@ -14,14 +14,15 @@ from functools import cache, cached_property
 
 from isoenergy.config import Run
 from isoenergy.errors import InputError
-from isoenergy.preflight import (
+from isoenergy.estimate import (
     CPU_PAIRS_PER_SECOND,
     LARGER,
     PICTURE_BYTES,
     PICTURES_PER_SECOND,
     SMALL_WIDTH,
+    bytes_of_pictures,
     rows_of,
-    shape_of_store,
+    shape_of,
 )
 
 MB = 1e6
@@ -139,7 +140,7 @@ def transport_seconds(n: float) -> float:
 
 
 def pursuit_seconds(pairs: float, dim: float, n_atoms: float, l0: float) -> float:
-    """One pass of training over the pairs, in seconds of one core; see isoenergy.preflight."""
+    """One pass of training over the pairs, in seconds of one core; see isoenergy.estimate."""
     return pairs * dim * n_atoms * l0 / (256 * 2048 * 20) / CPU_PAIRS_PER_SECOND
 
 
@@ -176,7 +177,7 @@ class _Rules:
         for name in self._run.measured():
             if self._run.adopted(name):
                 try:
-                    shapes[name] = shape_of_store(self._run.datasets[name]["path"])
+                    shapes[name] = shape_of(self._run.datasets[name]["path"])
                 except InputError:
                     shapes[name] = (0, 0)
         return shapes
@@ -189,8 +190,7 @@ class _Rules:
     def _pictures(self, dataset: str) -> int:
         if dataset in self._adopted:
             return 0
-        pictures, rows = rows_of(self._run, dataset)
-        return 2 * rows if self._run.datasets[dataset]["kind"] == "edits" else pictures
+        return rows_of(self._run, dataset)[0]
 
     def _dim(self, model: str) -> int:
         train = self._run.train
@@ -216,7 +216,7 @@ class _Rules:
         pictures = self._pictures(dataset)
         memory = PLAIN + self._pairs(dataset) * 1e-3
         seconds = START + pictures / _PICTURES_READ
-        return ask(memory, seconds, pictures * PICTURE_BYTES / MB)
+        return ask(memory, seconds, bytes_of_pictures(self._run, dataset) / MB)
 
     def list_links(self, dataset: str) -> Asked:
         # A part of a published list is a parquet file of gigabytes, read by groups of rows.
