@@ -212,6 +212,11 @@ class _Rules:
         rows = self._pairs(dataset)
         return ask(PLAIN, START + rows * 1e-3, rows * 4e-3)
 
+    def download_file(self, source: str, file: str) -> Asked:
+        size = self._run.downloads[file]["bytes"] / MB
+        # At a megabyte a second; a job that ends too early is resumed by the next.
+        return ask(PLAIN, START + size, size)
+
     def read_folder(self, dataset: str) -> Asked:
         pictures = self._pictures(dataset)
         memory = PLAIN + self._pairs(dataset) * 1e-3
@@ -221,6 +226,9 @@ class _Rules:
     def list_links(self, dataset: str) -> Asked:
         # A part of a published list is a parquet file of gigabytes, read by groups of rows.
         return ask(2_000, 1_200 + self._pairs(dataset) * 1e-4, self._pairs(dataset) * 5e-4)
+
+    def list_edits(self, dataset: str) -> Asked:
+        return ask(PLAIN, START + self._pairs(dataset) * 1e-3, self._pairs(dataset) * 5e-4)
 
     def fetch_range(self, dataset: str, part: str) -> Asked:
         download = self._config["download"]

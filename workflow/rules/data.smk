@@ -46,6 +46,9 @@ rule download_file:
         file=one_of(RUN.downloads),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("download_file")
+    resources:
+        **resources_of("download_file"),
     params:
         code("data/download_file.py"),
         urls=lambda w: addresses(w.file),
@@ -130,6 +133,9 @@ rule list_edits:
         dataset=one_of(filter(RUN.lists_edits, FETCHED)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("list_edits")
+    resources:
+        **resources_of("list_edits"),
     params:
         code("data/list_edits.py"),
         dataset=lambda w: w.dataset,
