@@ -356,9 +356,8 @@ def _training_seconds(run: Run, cores: int) -> float:
 
 def _rows(run: Run, name: str) -> tuple[int, int]:
     """About how many pictures and how many rows a data set has."""
-    row = run.datasets[name]
-    rows = run.config["rows"].get(name) or row.get("rows") or 0
-    return -(-rows // (row.get("captions") or 1)), rows
+    rows = run.config["rows"].get(name) or run.datasets[name].get("rows") or 0
+    return run.pictures(name), rows
 
 
 def _told(time: float) -> str:

@@ -9,9 +9,9 @@ import torch
 import transformers
 from PIL import Image
 
-from isoenergy.embed.embed import embed_texts
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.texts import embed_texts
 from isoenergy.errors import InputError
 
 FAMILIES = ("clip", "siglip", "siglip2", "aimv2")

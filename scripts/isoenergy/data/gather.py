@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from isoenergy.data.pairs import OK, write_pairs
 from isoenergy.errors import InputError
-from isoenergy.files import read_parquet, replacing_folder, write_parquet
+from isoenergy.files import link_file, read_parquet, replacing_folder, write_parquet
 
 
 def gather_ranges(
@@ -57,13 +55,6 @@ def gather_ranges(
         raise InputError(f"none of the {len(table)} links of {links} gave a picture ({reasons})")
     with replacing_folder(images) as folder:
         for shard in shards:
-            _link(Path(shard), folder / Path(shard).name)
+            link_file(shard, folder / Path(shard).name)
     write_parquet(fetched, table.loc[table["status"] == OK, ["id", "url", "sha256"]])
     write_pairs(pairs, table[["id", "image", "status", "caption"]], "pairs")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
