@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,28 +92,34 @@ def read_pictures(
     for shard in list_shards(folder):
         if waiting is not None and not waiting:
             return
-        for tar, key, member in _members(shard):
-            if waiting is not None:
-                if key not in waiting:
-                    continue
-                waiting.remove(key)
-            content = tar.extractfile(member)
-            yield key, content.read() if content else b""
+        with _opened(shard) as tar:
+            for key, member in _members(tar):
+                if waiting is not None:
+                    if key not in waiting:
+                        continue
+                    waiting.remove(key)
+                content = tar.extractfile(member)
+                yield key, content.read() if content else b""
 
 
-def _members(shard: Path) -> Iterator[tuple[tarfile.TarFile, str, tarfile.TarInfo]]:
-    """The pictures of one shard: the opened shard, the picture's key and where it lies."""
+@contextmanager
+def _opened(shard: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                name = Path(member.name)
-                if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
-                    yield tar, name.stem, member
-            _check_end(tar)
+            yield tar
     except tarfile.TarError as error:
         raise InputError(
             f"{shard} is broken ({error}); delete {shard.parent} to make it again"
         ) from None
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """The pictures of a shard by key; at the end it is checked that the shard is whole."""
+    for member in tar:
+        name = Path(member.name)
+        if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
+            yield name.stem, member
+    _check_end(tar)
 
 
 def locate_pictures(folder: str | Path) -> pd.DataFrame:
@@ -133,11 +140,12 @@ def locate_pictures(folder: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [
-        (key, shard.name, member.offset_data, member.size)
-        for shard in list_shards(folder)
-        for _, key, member in _members(shard)
-    ]
+    rows = []
+    for shard in list_shards(folder):
+        with _opened(shard) as tar:
+            rows += [
+                (key, shard.name, member.offset_data, member.size) for key, member in _members(tar)
+            ]
     places = pd.DataFrame(rows, columns=["key", "shard", "offset", "size"])
     twice = places["key"].duplicated()
     if twice.any():

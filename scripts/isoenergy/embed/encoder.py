@@ -58,7 +58,7 @@ class DualEncoder(ABC):
     preprocess : callable
         RGB pictures of any size to ndarray of shape (n, 3, side, side), float32. It can be
         pickled, so that worker processes do it, and makes of each picture the same in any company.
-    precision : {"float32", "float16", "bfloat16"}
+    precision : {"float32", "float16"}
         What the products within the network are computed in; the rest is float32 always.
     """
 

@@ -48,7 +48,7 @@ class Embedding:
         Pictures or texts at a time.
     dtype : {"float32", "float16"}
         How vectors are stored.
-    precision : {"float32", "float16", "bfloat16"}
+    precision : {"float32", "float16"}
         What the products within the encoder are computed in. Other than in float32, the first
         pictures and texts of every part are computed in float32 too, and a cosine below
         ``LOWEST_COSINE`` between both ends the job.

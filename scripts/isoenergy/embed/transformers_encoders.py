@@ -157,9 +157,16 @@ class Siglip2Encoder(SiglipEncoder):
 
 @ENCODERS.register("aimv2")
 class Aimv2Encoder(TransformersEncoder):
-    """AIMv2 checkpoints with a text tower (LiT). Without a mask that tower would not be causal."""
+    """AIMv2 checkpoints with a text tower (LiT)."""
 
     hides_padding = True
     model_class = "Aimv2Model"
     image_processor_class = "CLIPImageProcessorPil"
     text_inputs = ("input_ids", "attention_mask")
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__(spec)
+        # The text tower is causal by its mask, which the library leaves out where a batch has no
+        # padding: it would then see what follows, and a text depend on its company.
+        for layer in self.model.text_model.encoder.layers:
+            layer.attention.is_causal = True
