@@ -281,17 +281,33 @@ class _Rules:
         return ask(TORCH + 0.02 * rows, seconds, 50)
 
     def embed_dataset(self, model: str, dataset: str) -> Asked:
-        pairs, pictures, dim = self._pairs(dataset), self._pictures(dataset), self._dim(model)
+        return self._embedding(model, dataset, self._pictures(dataset))
+
+    def index_pictures(self, dataset: str) -> Asked:
+        return ask(PLAIN, START + self._pictures(dataset) * 1e-4)
+
+    def embed_range(self, model: str, dataset: str, part: str) -> Asked:
+        return self._embedding(model, dataset, self._config["embed"]["range"])
+
+    def join_ranges(self, model: str, dataset: str) -> Asked:
+        pairs = self._pairs(dataset)
+        written = 2 * pairs * (self._dim(model) * self._vector_bytes + 100) / MB
+        return ask(PLAIN + pairs * 1e-3, START + pairs * 1e-4, written)
+
+    def _embedding(self, model: str, dataset: str, pictures: int) -> Asked:
+        """Embedding so many pictures of a data set, and their texts."""
+        dim = self._dim(model)
+        pairs = pictures * self._pairs(dataset) / max(self._pictures(dataset), 1)
         written = 2 * pairs * (dim * self._vector_bytes + 100) / MB
         if self._run.is_local(model):
             memory = PLAIN + 250 + vectors_memory(pairs, dim, 3)
             return ask(memory, START + (pairs + pictures) * 1e-3, written)
-        memory = HUB_ENCODER + vectors_memory(pairs, dim, 3)
         slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
         seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
-        return ask(memory, seconds, written, gpu=1)
+        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, written, gpu=1)
 
     embed_dataset_with_open_clip = embed_dataset
+    embed_range_with_open_clip = embed_range
 
     def adopt_store(self, model: str, dataset: str) -> Asked:
         written = vectors_memory(self._pairs(dataset), self._dim(model), 1)
