@@ -113,7 +113,9 @@ class Item:
     missing: str | None = None
 
 
-def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) -> list[Item]:
+def inspect(
+    run: Run, root: str | Path, needed: Needed, deployed: bool = False, queued: bool = False
+) -> list[Item]:
     """Every data set, encoder and resource that is needed, and whether it is at hand.
 
     Parameters
@@ -124,6 +126,8 @@ def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) 
     needed : Needed
     deployed : bool
         Whether jobs get environments of their own, that of downloads among them.
+    queued : bool
+        Whether jobs go to the queue of a cluster, so that GPUs of this machine do not matter.
     """
     root = Path(root)
     items = [_store(run, name) for name in run.measured() if run.adopted(name)]
@@ -137,7 +141,7 @@ def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) 
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
     items += [_encoder(run, m, told) for m, told in zip(hub, found, strict=True)]
     items.append(_disk(run, root, needed))
-    items.append(_gpu(run, needed))
+    items.append(_gpu(run, needed, queued))
     return items
 
 
@@ -264,9 +268,12 @@ def _disk(run: Run, root: Path, needed: Needed) -> Item:
     return Item("disk", "", told, "", f"{_round(wanted)} GB", lacking if free < wanted else None)
 
 
-def _gpu(run: Run, needed: Needed) -> Item:
+def _gpu(run: Run, needed: Needed, queued: bool) -> Item:
+    gpu_hours = hours(run, needed, 0)
+    if queued:
+        return Item("time", "", f"in the queue; {_told(gpu_hours)} on one GPU")
     found, cores = count_gpus(), os.cpu_count() or 1
-    gpu_hours, cpu_hours = hours(run, needed, 0), hours(run, needed, cores)
+    cpu_hours = hours(run, needed, cores)
     on_hub = any(not run.is_local(model) for model, _ in needed.stores)
     if found:
         return Item("time", "", f"{found} GPU{'s' * (found > 1)}; {_told(gpu_hours)} on one")
