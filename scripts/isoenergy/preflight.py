@@ -200,7 +200,7 @@ def _dataset(run: Run, root: Path, name: str) -> Item:
     from isoenergy.data.folder import find_layout
 
     row = run.datasets[name]
-    pictures, _ = _rows(run, name)
+    pictures, _ = rows_of(run, name)
     size = f"{_round(pictures * PICTURE_BYTES / _GB)} GB"
     if run.is_fetched(name):
         return _links(run, root, name, size)
@@ -240,13 +240,13 @@ def _fetcher(run: Run, root: Path) -> Item:
 def _store(run: Run, name: str) -> Item:
     folder = run.datasets[name]["path"]
     try:
-        rows, dim = _shape(folder)
+        rows, dim = shape_of_store(folder)
     except InputError as error:
         return Item("store", name, f"not in {folder}", missing=f"data set {name}: {error}")
     return Item("store", name, f"{rows:,} rows of {dim} in {folder}")
 
 
-def _shape(folder: str) -> tuple[int, int]:
+def shape_of_store(folder: str) -> tuple[int, int]:
     """Rows and width of the images of a store made elsewhere, by the headers of its files."""
     from isoenergy.embed.layout import find_arrays
     from isoenergy.files import open_npy
@@ -305,12 +305,12 @@ def estimate(run: Run, needed: Needed) -> str:
 def disk(run: Run, needed: Needed) -> float:
     """Roughly how many GB pictures, embeddings and codes take."""
     vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
-    size = sum(_rows(run, name)[0] * PICTURE_BYTES for name in needed.datasets)
+    size = sum(rows_of(run, name)[0] * PICTURE_BYTES for name in needed.datasets)
     for model, name in needed.stores:
-        size += 2 * _rows(run, name)[1] * (run.models[model]["dim"] or 0) * vector_bytes
+        size += 2 * rows_of(run, name)[1] * (run.models[model]["dim"] or 0) * vector_bytes
     if needed.trains and run.train in run.drawn():
         non_zeros = sum(run.sae_sizes(sae)[1] for _, sae in run.trained())
-        size += len(run.config["seeds"]) * _rows(run, run.train)[1] * 2 * non_zeros * 8
+        size += len(run.config["seeds"]) * rows_of(run, run.train)[1] * 2 * non_zeros * 8
     return size / _GB
 
 
@@ -323,7 +323,7 @@ def hours(run: Run, needed: Needed, cores: int) -> float:
     for model, name in needed.stores:
         if run.is_local(model):
             continue
-        pictures, texts = _rows(run, name)
+        pictures, texts = rows_of(run, name)
         slower = 1 if (run.models[model]["dim"] or 0) <= SMALL_WIDTH else LARGER
         if cores:
             seconds += slower * pictures / (cores * CPU_PICTURES_PER_SECOND)
@@ -339,12 +339,12 @@ def _training_seconds(run: Run, cores: int) -> float:
     widths = {model: run.models[model]["dim"] or 0 for model in run.config["models"]}
     if run.adopted(run.train):
         try:
-            pairs, width = _shape(run.datasets[run.train]["path"])
+            pairs, width = shape_of_store(run.datasets[run.train]["path"])
         except InputError:
             return 0.0
         widths = dict.fromkeys(widths, width)
     else:
-        pairs = _rows(run, run.train)[1]
+        pairs = rows_of(run, run.train)[1]
     passes = len(run.config["seeds"]) * run.config["sae_training"]["epochs"]
     jobs = [(model, *run.sae_sizes(sae), passes) for model, sae in run.trained()]
     for model in run.swept():
@@ -361,7 +361,7 @@ def _training_seconds(run: Run, cores: int) -> float:
     return work * pairs / (cores * CPU_PAIRS_PER_SECOND)
 
 
-def _rows(run: Run, name: str) -> tuple[int, int]:
+def rows_of(run: Run, name: str) -> tuple[int, int]:
     """About how many pictures and how many rows a data set has."""
     row = run.datasets[name]
     rows = run.config["rows"].get(name) or row.get("rows") or 0

@@ -16,6 +16,9 @@ rule write_scenes:
         dataset=one_of(name for name, row in RUN.datasets.items() if row["source"] == "scenes"),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("write_scenes")
+    resources:
+        **resources_of("write_scenes"),
     params:
         code("data/write_scenes.py"),
         scenes=lambda w: {
@@ -43,6 +46,9 @@ rule read_folder:
         dataset=one_of(name for name in RUN.datasets if RUN.reads_folder(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("read_folder")
+    resources:
+        **resources_of("read_folder"),
     params:
         code("data/read_folder.py"),
         folder=lambda w: RUN.config["folders"][w.dataset],
@@ -66,6 +72,9 @@ rule list_links:
         dataset=one_of(FETCHED),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("list_links")
+    resources:
+        **resources_of("list_links"),
     params:
         code("data/list_links.py"),
         dataset=lambda w: w.dataset,
@@ -94,6 +103,9 @@ rule fetch_range:
         part=r"\d{5}",
     conda:
         "../../envs/download.yaml"
+    threads: threads_of("fetch_range")
+    resources:
+        **resources_of("fetch_range"),
     params:
         code("data/fetch_range.py"),
         # What a killed job has fetched stays here for the next one.
@@ -130,6 +142,9 @@ rule gather_ranges:
         dataset=one_of(FETCHED),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("gather_ranges")
+    resources:
+        **resources_of("gather_ranges"),
     params:
         code("data/gather_ranges.py"),
     script:
@@ -148,6 +163,9 @@ rule write_examples:
         f"{BENCHMARKS}/data/examples.tsv"
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("write_examples")
+    resources:
+        **resources_of("write_examples"),
     params:
         code("data/write_examples.py"),
         datasets=[
