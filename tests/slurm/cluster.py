@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node on this machine, in a folder of its own: no systemd, no accounting."""
+"""A SLURM of one node on this machine, in a folder of its own: no systemd, no accounting."""
 
 import ctypes
 import os
@@ -51,7 +51,7 @@ SchedulerParameters=sched_interval=2,bf_interval=5
 ReturnToService=2
 InactiveLimit=0
 KillWait=5
-MinJobAge=300
+MinJobAge=86400
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
@@ -107,10 +107,25 @@ class Cluster:
         return done.stdout
 
     def jobs(self) -> dict[str, dict[str, str]]:
-        """Every job that the controller remembers, by its number, as `scontrol show job` tells it."""
+        """Every job since the start by its number, as `scontrol show job` tells it."""
         told = self.ask("scontrol", "--oneliner", "show", "job").splitlines()
         fields = [dict(f.split("=", 1) for f in line.split() if "=" in f) for line in told]
         return {job["JobId"]: job for job in fields if "JobId" in job}
+
+    def processes(self) -> dict[int, tuple[str, str]]:
+        """Number of the job (none of a daemon) and command of every process that belongs to it."""
+        found = {}
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                told = (place / "environ").read_bytes().decode(errors="replace").split("\0")
+                command = (place / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue  # it has ended
+            variables = dict(variable.split("=", 1) for variable in told if "=" in variable)
+            if variables.get("SLURM_CONF") == self.environment["SLURM_CONF"]:
+                job = variables.get("SLURM_JOB_ID", "")
+                found[int(place.name)] = (job, command.replace("\0", " ").strip())
+        return found
 
     def stop(self) -> None:
         """End the jobs, then the daemons, by their process ids, and remove the folder."""
@@ -141,7 +156,8 @@ class Cluster:
             (self.folder / name).mkdir()
         # The executor clears variables of SLURM before it calls srun, this one among them.
         step = self.folder / "bin/srun"
-        step.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+        told = f"SLURM_CONF={self.folder}/slurm.conf exec {shutil.which('srun')}"
+        step.write_text(f'#!/bin/sh\n{told} "$@"\n')
         step.chmod(0o755)
         for number in range(GPUS):
             # slurmd takes nothing but character devices for GPUs; these are as /dev/null.

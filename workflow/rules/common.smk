@@ -173,8 +173,9 @@ def tell_results():
 def hold_results():
     """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
     Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
     # Jobs on this machine end with this process, however it ends.
-    os.environ.update(ISOENERGY_RUN=f"{socket.gethostname()}:{os.getpid()}")
+    os.environ.update(ISOENERGY_RUN=owner)
     handle = open(Path(RESULTS, OWNER), "a")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -184,7 +185,7 @@ def hold_results():
         )
     except OSError:
         pass  # a file system without locks
-    claim(handle, os.environ["ISOENERGY_RUN"])
+    claim(handle, owner)
     try:
         left = cancel_left(RESULTS)
     except InputError as error:
