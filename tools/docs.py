@@ -131,7 +131,7 @@ def jobs_table() -> str:
 
 def spread(jobs: list[dict[str, int]], name: str, unit: int) -> str:
     """From the least to the most that jobs ask for, in these units."""
-    asked = [job[name] / unit for job in jobs]
+    asked = [job.get(name, 0) / unit for job in jobs]
     low, high = (
         f"{number:,.{0 if number >= 10 or unit == 1 else 1}f}"
         for number in (min(asked), max(asked))
