@@ -13,12 +13,15 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
+SLURM_BIN := .venv-slurm/bin
+SLURM := $(shell sed -n '/^slurm = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
+
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
 DVC := .venv-dvc
 
-.PHONY: help demo quick test test-open-clip download-env test-download test-conda dvc-env test-dvc figure env lint format lock docs bench clean
+.PHONY: help demo quick test test-slurm slurm-env test-open-clip download-env test-download test-conda dvc-env test-dvc figure env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -67,6 +70,21 @@ $(DOWNLOAD)/.ready: envs/download.yaml
 	$(DOWNLOAD)/bin/python -m pip install --quiet --disable-pip-version-check $(shell sed -n 's/^      - //p' envs/download.yaml)
 	@touch $@
 
+slurm-env: .venv-slurm/.ready  ## Create the environment that jobs are sent to SLURM from, in .venv-slurm
+
+# Of its own it has Snakemake's executor alone; everything else is that of .venv.
+.venv-slurm/.ready: $(VENV)/.ready pyproject.toml
+	$(BIN)/python -m venv --clear .venv-slurm
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(SLURM_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/isoenergy.pth"
+	$(SLURM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(SLURM)
+	@sed '1s|.*|#!$(CURDIR)/$(SLURM_BIN)/python|' $(BIN)/snakemake > $(SLURM_BIN)/snakemake
+	@chmod +x $(SLURM_BIN)/snakemake
+	@touch $@
+
+test-slurm: env slurm-env  ## Run config/ci.yaml through a SLURM of one node, with jobs that fail and a run that is killed
+	@tests/slurm/install.sh
+	ISOENERGY_TEST_SLURM=1 $(SLURM_BIN)/python -m pytest tests/slurm --capture=no
+
 test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
 	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
 
@@ -111,4 +129,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environments and caches; results stay
-	rm -rf $(VENV) .venv-open-clip $(DOWNLOAD) $(DVC) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-open-clip .venv-slurm $(DOWNLOAD) $(DVC) .snakemake .pytest_cache .ruff_cache .hypothesis
