@@ -21,7 +21,12 @@ OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproje
 
 DVC := .venv-dvc
 
-.PHONY: help demo quick test test-slurm slurm-env test-open-clip download-env test-download test-conda dvc-env test-dvc figure env lint format lock docs bench clean
+# Comes with builds of torch for CUDA; beside one for CPUs, whose kernels it then interprets, of PyPI.
+TRITON_BIN := .venv-triton/bin
+TRITON := triton==3.9.0
+
+.PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
+	test test-open-clip test-triton test-download test-conda test-slurm test-dvc
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +49,9 @@ test: env  ## Check format and style, run every test
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
 
+test-triton: .venv-triton/.ready  ## Test the kernels for CUDA with Triton's interpreter, in an environment of their own
+	$(TRITON_BIN)/python -m pytest tests/train/test_fused.py
+
 env: $(VENV)/.ready  ## Create the environment in .venv
 
 # torch comes apart from the lock: its build, and so its hash, differs between CPU and GPU machines. All
@@ -61,6 +69,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)' $(filter torchvision%,$(OPEN_CLIP))
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(OPEN_CLIP)
+	@touch $@
+
+.venv-triton/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-triton
+	$(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	$(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	$(TRITON_BIN)/python -c 'import triton' 2>/dev/null || $(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(TRITON)'
 	@touch $@
 
 download-env: $(DOWNLOAD)/.ready  ## Create the environment that pictures are fetched with, in .venv-download
@@ -129,4 +144,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environments and caches; results stay
-	rm -rf $(VENV) .venv-open-clip .venv-slurm $(DOWNLOAD) $(DVC) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .snakemake .pytest_cache .ruff_cache .hypothesis
