@@ -13,9 +13,9 @@ def threads_of(rule):
 
 
 def resources_of(rule):
-    """The resources of a rule's jobs, each by wildcards."""
+    """The resources of a rule's jobs, each by wildcards; a job without a GPU does not mention it."""
 
     def asked(name):
-        return lambda wildcards: getattr(REQUESTS(rule, **dict(wildcards.items())), name)
+        return lambda wildcards: getattr(REQUESTS(rule, **dict(wildcards.items())), name) or None
 
     return {name: asked(name) for name in ("mem_mb", "runtime", "disk_mb", "gpu")}
