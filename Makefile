@@ -19,6 +19,8 @@ SLURM := $(shell sed -n '/^slurm = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
+KUBERNETES := $(shell sed -n '/^kubernetes = \[/,/^\]/s/^ *"\(.*\)",/"\1"/p' pyproject.toml)
+
 DVC := .venv-dvc
 
 # Comes with builds of torch for CUDA; beside one for CPUs, whose kernels it then interprets, of PyPI.
@@ -26,7 +28,7 @@ TRITON_BIN := .venv-triton/bin
 TRITON := triton==3.9.0
 
 .PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
-	test test-open-clip test-triton test-download test-conda test-slurm test-dvc
+	test test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -122,6 +124,16 @@ figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
 
 test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py
+
+test-kubernetes: .venv-kubernetes/.ready  ## Plan a run with the profile kubernetes, in an environment of its own
+	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py
+
+.venv-kubernetes/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-kubernetes
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(KUBERNETES)
+	@touch $@
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from isoenergy.config import COCO, Run
 from isoenergy.data.download import why_not
+from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
 from isoenergy.estimate import (
     GB,
@@ -342,12 +342,3 @@ def _gpu(run: Run, needed: Needed, queued: bool) -> Item:
             f"{told_time(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
         )
     return Item("time", "", on_cpu, missing=lacking)
-
-
-def count_gpus() -> int:
-    """How many NVIDIA GPUs ``nvidia-smi`` lists."""
-    smi = shutil.which("nvidia-smi")
-    if not smi:
-        return 0
-    told = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)
-    return told.stdout.count("UUID: GPU-") if told.returncode == 0 else 0
