@@ -111,12 +111,12 @@ def job_arguments(job: Any) -> dict[str, Any]:
 
 
 def _copies_folder(root: str, paths: Iterable[str]) -> str:
-    """Where the results lie while a job runs: empty, or in a run with a storage its local copies."""
+    """What comes before the results' root while a job runs: a storage's folder of local copies."""
     return next((p[: p.index(f"/{root}") + 1] for p in map(str, paths) if f"/{root}" in p), "")
 
 
 def _in_copies(value: Any, root: str, copies: str) -> Any:
-    """Paths of the results, which Snakemake leaves as they are in params, among the local copies."""
+    """Paths of results, which Snakemake leaves as they are in params, among the local copies."""
     if isinstance(value, Mapping):
         return {key: _in_copies(inner, root, copies) for key, inner in value.items()}
     if isinstance(value, list | tuple):
