@@ -18,7 +18,7 @@ OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproje
 
 DVC := .venv-dvc
 
-.PHONY: help demo quick test test-open-clip download-env test-download dvc-env test-dvc figure env lint format lock docs bench clean
+.PHONY: help demo quick test test-open-clip download-env test-download test-conda dvc-env test-dvc figure env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ $(DOWNLOAD)/.ready: envs/download.yaml
 
 test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
 	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
+
+test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
+	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
 
 # `dvc` is linked into the core environment: its stages call `snakemake`.
 dvc-env: env $(DVC)/.ready  ## Create the environment of DVC in .venv-dvc, and the command dvc in .venv

@@ -111,7 +111,7 @@ def job_arguments(job: Any) -> dict[str, Any]:
 
 
 def _copies_folder(root: str, paths: Iterable[str]) -> str:
-    """What comes before the results' root while a job runs: a storage's folder of local copies."""
+    """Where results lie while a job runs: empty, or in a run with a storage its local copies."""
     return next((p[: p.index(f"/{root}") + 1] for p in map(str, paths) if f"/{root}" in p), "")
 
 

@@ -286,7 +286,8 @@ def test_values_of_the_command_line_come_as_text(changed, load):
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, recall, "
+        "insertion",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
@@ -324,7 +325,7 @@ FAULTS = [
     ),
     (
         {"datasets.edits": "scenes"},
-        "key datasets.edits names scenes; allowed are fashioniq, scenes-edits",
+        "key datasets.edits names scenes; allowed are fashioniq, fashioniq-val",
     ),
     (
         {"datasets.classes_train": None},
@@ -334,7 +335,10 @@ FAULTS = [
     ({"rows.scenes-shfit": 1}, "(did you mean scenes-shift?)"),
     ({"folders.lion": "x"}, "unknown key folders.lion; allowed are laion, "),
     ({"rows.scenes-shift": KeyError}, "key rows.scenes-shift is missing; scenes are drawn in the"),
-    ({"datasets.transfer": ["coco"]}, "key folders.coco is missing; it says where coco lies on"),
+    (
+        {"datasets.classes": "imagenet", "datasets.classes_train": "imagenet-train"},
+        "key folders.imagenet is missing; it says where imagenet lies on",
+    ),
     (
         {"encoder_training": None},
         "key encoder_training is null; SceneCLIP, SceneSigLIP (checkpoint local) need it",

@@ -138,6 +138,7 @@ def documents() -> dict[Path, str]:
     registries = (
         "models",
         "datasets",
+        "downloads",
         "saes",
         "targets",
         "contents",

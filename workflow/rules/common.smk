@@ -9,7 +9,8 @@ import socket
 from isoenergy.config import NEEDS, load_run
 from isoenergy.errors import InputError
 from isoenergy.fingerprint import fingerprint
-from isoenergy.preflight import estimate, inspect, missing, needed_by, write_items
+from isoenergy.estimate import estimate
+from isoenergy.preflight import inspect, missing, needed_by, write_items
 from isoenergy.schema import choose
 from isoenergy.seeds import derive_seed
 
@@ -44,6 +45,7 @@ SEED = RUN.config["seed"]
 MODELS, SAES, SEEDS = RUN.config["models"], RUN.config["saes"], RUN.config["seeds"]
 
 # The layout of the results, in one place (results/README.md describes it).
+DOWNLOADS = f"{RESULTS}/downloads/{{source}}"
 DATA = f"{RESULTS}/data/{{dataset}}"
 ENCODER = f"{RESULTS}/encoders/{{model}}"
 STORE = f"{RESULTS}/embeddings/{{model}}/{{dataset}}"
@@ -113,7 +115,7 @@ def check_machine(targets):
     needed = wanted_by(targets)
     deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
     if needed.stores or needed.datasets:
-        stop_if_lacking(needed, missing(inspect(RUN, ".", needed, deployed)))
+        stop_if_lacking(needed, missing(inspect(RUN, ".", needed, deployed, addresses)))
 
 
 def stop_if_lacking(needed, lacking):
@@ -130,7 +132,7 @@ def stop_if_lacking(needed, lacking):
 def tell_machine(targets):
     """The target preflight: print what the other targets, or the run, need and what is there, and end."""
     needed = wanted_by([name for name in targets if name != "preflight"])
-    items = inspect(RUN, ".", needed)
+    items = inspect(RUN, ".", needed, addresses=addresses)
     print(write_items(items), flush=True)
     stop_if_lacking(needed, missing(items))
     print(f"{CONFIG_FILE} can run here.", flush=True)

@@ -20,6 +20,9 @@ rule train_encoder:
     priority: 10
     conda:
         "../../envs/embed.yaml"
+    threads: threads_of("train_encoder")
+    resources:
+        **resources_of("train_encoder"),
     params:
         code("embed/train_encoder.py"),
         state=f"{ENCODER}/state.safetensors",
@@ -52,9 +55,10 @@ rule embed_dataset:
         model=encoders(apart=False),
         dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
     conda:
-        "../../envs/embed.yaml"
+        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
+    threads: threads_of("embed_dataset")
     resources:
-        gpu=lambda w: 0 if RUN.is_local(w.model) else 1,
+        **resources_of("embed_dataset"),
     params:
         code("embed/embed_dataset.py"),
         dataset=lambda w: w.dataset,
@@ -90,6 +94,9 @@ rule adopt_store:
         dataset=one_of(name for name in RUN.datasets if RUN.adopted(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("adopt_store")
+    resources:
+        **resources_of("adopt_store"),
     params:
         code("embed/adopt_store.py"),
         # So that embeddings that were changed in their place are checked and used again.

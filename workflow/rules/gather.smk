@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from isoenergy.data.published import lacks_index
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
@@ -44,6 +45,21 @@ def checkpoint_of(wildcards):
     if RUN.is_local(wildcards.model):
         return f"{ENCODER}/checkpoint".format(model=wildcards.model)
     return RUN.models[wildcards.model]["checkpoint"]
+
+
+def downloaded(dataset):
+    """Files of downloads.tsv that a data set is read or listed from."""
+    row, folder = RUN.datasets[dataset], RUN.config["folders"].get(dataset)
+    if folder is not None and not lacks_index(folder, row["source"]):
+        return []
+    return [f"{DOWNLOADS}/{file}".format(**row) for file in RUN.published(dataset)]
+
+
+def addresses(file):
+    """Where a file of downloads.tsv can be had, in the order in which they are asked."""
+    row, server = RUN.downloads[file], RUN.config["download"]["server"]
+    own = f"{server.rstrip('/')}/{row['source']}/{file}" if server else None
+    return [url for url in (own, row["url"], row["mirror"]) if url]
 
 
 def encoders(apart):
@@ -341,6 +357,7 @@ def wanted_by(targets):
         paths,
         embedded=lambda m, d: Path(STORE.format(model=m, dataset=d), "store.json").exists(),
         read=lambda d: Path(DATA.format(dataset=d), "pairs.parquet").exists(),
+        lacked=lambda d: [Path(p).name for p in downloaded(d) if not Path(p).exists()],
     )
 
 

@@ -35,8 +35,13 @@ rule write_report:
         page=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report/report.log",
+    group:
+        "report"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("write_report")
+    resources:
+        **resources_of("write_report"),
     params:
         code("report/write_report.py"),
         results=lambda w, output: str(Path(output.page).parent),
@@ -69,8 +74,13 @@ rule write_comparison:
         summary=f"{RESULTS}/summary.json",
     log:
         f"{LOGS}/report/compare.log",
+    group:
+        "report"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("write_comparison")
+    resources:
+        **resources_of("write_comparison"),
     params:
         code("report/write_comparison.py"),
         titles={name: RUN.targets[name]["title"] for name in RUN.targets_of("table")},

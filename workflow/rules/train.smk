@@ -14,6 +14,9 @@ rule train_sae:
     priority: 10
     conda:
         "../../envs/train.yaml"
+    threads: threads_of("train_sae")
+    resources:
+        **resources_of("train_sae"),
     params:
         code("train/train_sae.py"),
         architecture=lambda w: RUN.saes[w.sae]["architecture"],
@@ -38,5 +41,8 @@ use rule train_sae as train_swept with:
         f"{LOGS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.tsv"
+    threads: threads_of("train_swept")
+    resources:
+        **resources_of("train_swept"),
     params:
         each=sweep_trainings,

@@ -75,7 +75,10 @@ class Rows:
         ``rows`` is a slice, a boolean mask or row numbers from 0.
         """
         if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._read(start, max(start, stop))
+            rows = np.arange(start, stop, step)
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
@@ -83,6 +86,18 @@ class Rows:
         for index in np.unique(owner):
             inside = owner == index
             values[inside] = self._parts[index][rows[inside] - self._starts[index]]
+        return self._scaled(values)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        """Consecutive rows, copied once."""
+        values = np.empty((stop - start, self.shape[1]), dtype=np.float32)
+        for part, first in zip(self._parts, self._starts[:-1], strict=True):
+            inside = part[max(start - first, 0) : max(stop - first, 0)]
+            at = max(first - start, 0)
+            values[at : at + len(inside)] = inside
+        return self._scaled(values)
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
         if self._normalise:
             norms = np.linalg.norm(values, axis=1, keepdims=True)
             np.divide(values, norms, out=values, where=(norms > 0) & np.isfinite(norms))

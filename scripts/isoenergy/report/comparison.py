@@ -32,7 +32,7 @@ from isoenergy.report.compare import (
 from isoenergy.report.compare import VERDICTS as VERDICTS_ON_NUMBERS
 from isoenergy.report.fill import fill_page
 from isoenergy.report.summary import headline_numbers
-from isoenergy.report.words import heading_of, label_of, rule_of, short
+from isoenergy.report.words import heading_of, label_of, metric_labels, rule_of, short
 from isoenergy.schema import load_schema, read_registry
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def _claim_part(
     held, judged = held_in_print(claim, printed)
     left, right = claim["variant"], claim["against_variant"]
     if left == right:
-        left, right = claim["metric"], claim["against"]
+        labels = metric_labels(claim["table"])
+        left, right = (labels.get(claim[key], claim[key]) for key in ("metric", "against"))
     told = f"It holds for {held} of {judged} of the paper's own numbers."
     return dict(claim) | {
         "left": left,
@@ -173,6 +174,7 @@ def _reasons(compared: pd.DataFrame) -> dict[str, int]:
 def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
     """The numbers that have ours beside them, table by table."""
     shown = compared[compared.ours.notna()]
+    labels = {table: metric_labels(table) for table in dict.fromkeys(shown.table)}
     return [
         {
             "table": table,
@@ -180,7 +182,7 @@ def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict
             "heading": heading_of(table, titles[table]) if table in titles else label_of(table),
             "rows": [
                 {
-                    "names": (row.metric, row.variant, row.model),
+                    "names": (labels[table].get(row.metric, row.metric), row.variant, row.model),
                     "numbers": (short(row.paper, row.paper_sd), short(row.ours, row.sd)),
                     "apart": (short(row.difference), short(row.tolerance)),
                     "places": (row.dataset, row.source),

@@ -28,8 +28,8 @@ GRAM_LIMIT = 8192
 # From this many atoms on a CPU takes the compiled loop, whose import costs about a second, and
 # computes the Gram rows of chosen atoms alone.
 COMPILED = 2048
-# A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
-# is then less than the rows x l0 x dim numbers of the atoms that every row chose.
+# Where nothing is compiled, a dictionary of fewer atoms than this times l0 * dim is read and
+# written whole, rows x K: less than the rows x l0 x dim numbers of the atoms that rows chose.
 SMALL = 1 / 8
 
 
@@ -76,11 +76,6 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
-    if _compiled(gram):
-        from isoenergy.train.kernel import choose_by_gram
-
-        arrays = (correlations.numpy(), gram.numpy())
-        return torch.from_numpy(choose_by_gram(*arrays, l0, torch.get_num_threads()))
     chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
     change = torch.empty_like(correlations)
     for step in range(l0):
@@ -158,10 +153,11 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     reconstruction : Tensor of shape (rows, dim)
         Equal to ``codes.dense() @ dictionary``.
     """
-    if len(dictionary) <= SMALL * l0 * x.shape[1]:
+    compiled = _compiled(dictionary)
+    if len(dictionary) <= SMALL * l0 * x.shape[1] and not compiled:
         return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
-    if _compiled(dictionary):
+    if compiled:
         from isoenergy.train.unrolled import UnrolledPursuit
 
         values, reconstruction = UnrolledPursuit.apply(x, dictionary, indices)
