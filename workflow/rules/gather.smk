@@ -126,11 +126,9 @@ def sweep_folder(model):
     return SWEEP_FOLDER.format(model=model, sae=RUN.config["beta_sweep"]["sae"], dataset=RUN.train)
 
 
-def beta_input(wildcards):
-    """The file that an SAE's beta is read from, where the config leaves it to the sweep."""
-    if RUN.beta(wildcards.model, wildcards.sae) is not None:
-        return {}
-    return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
+def selected_beta(model):
+    """The file that holds the beta which the sweep selects on a model."""
+    return f"{sweep_folder(model)}/{SELECTED_BETA}.json"
 
 
 def exemplified():

@@ -103,6 +103,15 @@ class Rows:
             np.divide(values, norms, out=values, where=(norms > 0) & np.isfinite(norms))
         return values
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts as they are stored."""
+        return sum(part.nbytes for part in self._parts)
+
+    def in_memory(self) -> Rows:
+        """The same rows, in memory as they are stored."""
+        return Rows([np.array(part) for part in self._parts], self._normalise, self.where)
+
     def blocks(self, size: int = _BLOCK) -> Iterator[tuple[int, np.ndarray]]:
         """Consecutive blocks as (first row, float32 array)."""
         for start in range(0, len(self), size):
