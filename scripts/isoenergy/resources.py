@@ -340,8 +340,8 @@ class _Rules:
             memory = max(memory, one)
             seconds += times * (START + epochs * pursuit_seconds(pairs, *sizes))
             written += times * 16 * sizes[0] * sizes[1] / MB
-        if times * len(kinds) > 1:  # side by side
-            memory += 1000 * training["memory"]
+        # Side by side, as many as a bound of memory lets.
+        memory += min((times * len(kinds) - 1) * (memory - TORCH), 1000 * training["memory"])
         asked = ask(memory, seconds, written, shared=True)
         return replace(asked, threads=max(asked.threads, training["processes"]))
 
