@@ -40,6 +40,11 @@ def of_kind(*kinds):
     return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
 
 
+def of_repository(path):
+    """A file of the repository, which lies here whatever storage the results are in."""
+    return local(f"{REPOSITORY}/{path}")
+
+
 def checkpoint_of(wildcards):
     """Where an encoder is loaded from: a name on the hub, or the folder it is trained into here."""
     if RUN.is_local(wildcards.model):
@@ -58,7 +63,7 @@ def downloaded(dataset):
 def addresses(file):
     """Where a file of downloads.tsv can be had, in the order in which they are asked."""
     row, server = RUN.downloads[file], RUN.config["download"]["server"]
-    own = f"{server.rstrip('/')}/{row['source']}/{file}" if server else None
+    own = "/".join([server.rstrip("/"), row["source"], file]) if server else None
     return [url for url in (own, row["url"], row["mirror"]) if url]
 
 
