@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from isoenergy.data.download import own_address
 from isoenergy.data.published import lacks_index
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
@@ -62,8 +63,8 @@ def downloaded(dataset):
 
 def addresses(file):
     """Where a file of downloads.tsv can be had, in the order in which they are asked."""
-    row, server = RUN.downloads[file], RUN.config["download"]["server"]
-    own = "/".join([server.rstrip("/"), row["source"], file]) if server else None
+    row = RUN.downloads[file]
+    own = own_address(RUN.config["download"]["server"], row["source"], file)
     return [url for url in (own, row["url"], row["mirror"]) if url]
 
 
