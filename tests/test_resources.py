@@ -33,8 +33,8 @@ def _requests(root, name, **changes):
 
 
 def test_requests_lie_above_what_is_expected_and_are_rounded_up():
-    assert ask(memory=1000, seconds=60, written=10) == Asked(1, 1400, 10, 100)
-    assert ask(memory=1001, seconds=600, written=100) == Asked(1, 1500, 30, 200)
+    assert ask(memory=1000, seconds=60, disk=10) == Asked(1, 1400, 10, 100)
+    assert ask(memory=1001, seconds=600, disk=100) == Asked(1, 1500, 30, 200)
 
 
 def test_long_work_that_can_be_shared_takes_more_cores_and_less_time():

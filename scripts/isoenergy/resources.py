@@ -20,7 +20,6 @@ from isoenergy.estimate import (
     PICTURE_BYTES,
     PICTURES_PER_SECOND,
     SMALL_WIDTH,
-    bytes_of_pictures,
     rows_of,
     shape_of,
 )
@@ -38,6 +37,8 @@ PLAIN, TORCH = 450.0, 600.0
 HUB_ENCODER = 6_000.0
 # Seconds to start either, on a busy machine.
 START = 15.0
+# Bytes of a rendered scene on disk, and of a row of metadata, rounded up.
+_SCENE_BYTES, _METADATA_BYTES = 5_000, 200
 # Pictures decoded, made upright and written anew by one core in a second, a guess.
 _PICTURES_READ = 100.0
 # Above so many atoms no spectrum is decomposed, see isoenergy.measure.structure.
@@ -56,7 +57,7 @@ class Asked:
     runtime : int
         Minutes.
     disk_mb : int
-        Megabytes that it writes.
+        Megabytes read and written: both lie on its node where no file system is shared.
     gpu : int
     """
 
@@ -68,7 +69,7 @@ class Asked:
 
 
 def ask(
-    memory: float, seconds: float, written: float = 0.0, gpu: int = 0, shared: bool = False
+    memory: float, seconds: float, disk: float = 0.0, gpu: int = 0, shared: bool = False
 ) -> Asked:
     """Turn what a job is expected to take into what it asks for.
 
@@ -78,8 +79,8 @@ def ask(
         Peak, in MB.
     seconds : float
         On one core, or with ``gpu`` beside it.
-    written : float
-        MB.
+    disk : float
+        MB read and written.
     gpu : int
     shared : bool
         Whether most of the work is shared out among cores where there are several.
@@ -91,7 +92,7 @@ def ask(
         threads=THREADS if gpu else threads,
         mem_mb=_up(MEMORY_MARGIN * memory, 100),
         runtime=max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60)),
-        disk_mb=_up(DISK_MARGIN * written, 100),
+        disk_mb=_up(DISK_MARGIN * disk, 100),
         gpu=gpu,
     )
 
@@ -206,11 +207,24 @@ class _Rules:
         """How many seeds one job does its work for."""
         return len(self._config["seeds"]) if self._config["together"] else 1
 
+    def _pictures_mb(self, dataset: str) -> float:
+        drawn = not self._run.adopted(dataset) and self._run.datasets[dataset]["source"] == "scenes"
+        return self._pictures(dataset) * (_SCENE_BYTES if drawn else PICTURE_BYTES) / MB
+
+    def _store_mb(self, model: str, dataset: str) -> float:
+        bytes_per_row = 2 * self._dim(model) * self._vector_bytes + _METADATA_BYTES
+        return self._pairs(dataset) * bytes_per_row / MB
+
+    def _codes_mb(self, model: str, sae: str, dataset: str) -> float:
+        """Codes of every seed of a job, and the store that they are of."""
+        codes = self._seeds * 2 * self._pairs(dataset) * 8 * (self._sizes(model, sae)[2] + 1) / MB
+        return codes + self._store_mb(model, dataset)
+
     # Stage data.
 
     def write_scenes(self, dataset: str) -> Asked:
         rows = self._pairs(dataset)
-        return ask(PLAIN, START + rows * 1e-3, rows * 4e-3)
+        return ask(PLAIN, START + rows * 1e-3, self._pictures_mb(dataset))
 
     def download_file(self, source: str, file: str) -> Asked:
         size = self._run.downloads[file]["bytes"] / MB
@@ -221,7 +235,7 @@ class _Rules:
         pictures = self._pictures(dataset)
         memory = PLAIN + self._pairs(dataset) * 1e-3
         seconds = START + pictures / _PICTURES_READ
-        return ask(memory, seconds, bytes_of_pictures(self._run, dataset) / MB)
+        return ask(memory, seconds, 2 * self._pictures_mb(dataset))
 
     def list_links(self, dataset: str) -> Asked:
         # A part of a published list is a parquet file of gigabytes, read by groups of rows.
@@ -243,7 +257,8 @@ class _Rules:
         return self.read_folder(dataset)
 
     def write_examples(self) -> Asked:
-        return ask(PLAIN, START + 30)
+        datasets = self._run.pictured()
+        return ask(PLAIN, START + 30, sum(map(self._pictures_mb, datasets)))
 
     # Stage toy.
 
@@ -278,7 +293,7 @@ class _Rules:
         rows = self._pairs(training["dataset"])
         seconds = START + 1e-3 * rows * training["epochs"][model]
         # Small on purpose: one core is enough.
-        return ask(TORCH + 0.02 * rows, seconds, 50)
+        return ask(TORCH + 0.02 * rows, seconds, self._pictures_mb(training["dataset"]))
 
     def embed_dataset(self, model: str, dataset: str) -> Asked:
         return self._embedding(model, dataset, self._pictures(dataset))
@@ -291,28 +306,27 @@ class _Rules:
 
     def join_ranges(self, model: str, dataset: str) -> Asked:
         pairs = self._pairs(dataset)
-        written = 2 * pairs * (self._dim(model) * self._vector_bytes + 100) / MB
-        return ask(PLAIN + pairs * 1e-3, START + pairs * 1e-4, written)
+        disk = 2 * self._store_mb(model, dataset)
+        return ask(PLAIN + pairs * 1e-3, START + pairs * 1e-4, disk)
 
     def _embedding(self, model: str, dataset: str, pictures: int) -> Asked:
         """Embedding so many pictures of a data set, and their texts."""
         dim = self._dim(model)
         pairs = pictures * self._pairs(dataset) / max(self._pictures(dataset), 1)
-        written = 2 * pairs * (dim * self._vector_bytes + 100) / MB
+        disk = self._pictures_mb(dataset) + self._store_mb(model, dataset)
         if self._run.is_local(model):
             memory = PLAIN + 250 + vectors_memory(pairs, dim, 3)
-            return ask(memory, START + (pairs + pictures) * 1e-3, written)
+            return ask(memory, START + (pairs + pictures) * 1e-3, disk)
         slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
         seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
-        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, written, gpu=1)
+        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, disk, gpu=1)
 
     embed_dataset_with_open_clip = embed_dataset
     embed_range_with_open_clip = embed_range
 
     def adopt_store(self, model: str, dataset: str) -> Asked:
         written = vectors_memory(self._pairs(dataset), self._dim(model), 1)
-        normalised = written if self._config["normalise"] else 0.0
-        return ask(PLAIN + written, START + written / 50, normalised)
+        return ask(PLAIN + written, START + written / 50, 2 * written)
 
     # Stages train and encode.
 
@@ -333,16 +347,17 @@ class _Rules:
     def _training(self, model: str, kinds: Sequence[str], epochs: int, times: int) -> Asked:
         """Training SAEs of these kinds, so many times each."""
         pairs, training = self._pairs(self._run.train), self._config["sae_training"]
-        memory = seconds = written = 0.0
+        memory = seconds = 0.0
+        disk = self._store_mb(model, self._run.train)
         for sae in kinds:
             sizes = self._sizes(model, sae)
             one = training_memory(pairs, *sizes, training["batch_size"], self._vector_bytes)
             memory = max(memory, one)
             seconds += times * (START + epochs * pursuit_seconds(pairs, *sizes))
-            written += times * 16 * sizes[0] * sizes[1] / MB
+            disk += times * 16 * sizes[0] * sizes[1] / MB
         # Side by side, as many as a bound of memory lets.
         memory += min((times * len(kinds) - 1) * (memory - TORCH), 1000 * training["memory"])
-        asked = ask(memory, seconds, written, shared=True)
+        asked = ask(memory, seconds, disk, shared=True)
         return replace(asked, threads=max(asked.threads, training["processes"]))
 
     def encode_store(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
@@ -351,8 +366,7 @@ class _Rules:
         memory = encoding_memory(pairs, *sizes, block, self._vector_bytes)
         # A pass of training goes forwards and backwards.
         seconds = START + self._seeds * pursuit_seconds(pairs, *sizes) / 2
-        written = self._seeds * 2 * pairs * (8 * sizes[2] + 8) / MB
-        return ask(memory, seconds, written, shared=True)
+        return ask(memory, seconds, self._codes_mb(model, sae, dataset), shared=True)
 
     encode_edits = encode_store
 
@@ -374,10 +388,11 @@ class _Rules:
         pairs, dim, settings = self._pairs(dataset), self._dim(model), self._config["measure"]
         few, searched = min(settings["wasserstein"], pairs), min(searched, pairs)
         memory = PLAIN + base + vectors_memory(pairs, dim, copies) + transport_memory(few)
-        # Sorting distances to the nearest: measured on one core with 512-dimensional vectors.
+        # Products and sorting, a guess for one core.
         nearest = 4 * searched**2 * (1e-8 + dim * 1e-11)
         seconds = START + forms * (transport_seconds(few) + nearest + 2e-7 * pairs * dim)
-        return ask(memory + vectors_memory(searched, dim, 4), seconds)
+        memory += vectors_memory(searched, dim, 4)
+        return ask(memory, seconds, self._store_mb(model, dataset))
 
     def count_rows(self) -> Asked:
         return ask(PLAIN, START + 60)
@@ -390,29 +405,35 @@ class _Rules:
         pairs = self._pairs(self._config["datasets"]["classes_train"])
         dim, epochs = self._dim(model), self._config["classifier"]["epochs"]
         memory = TORCH + vectors_memory(pairs + self._pairs(dataset), dim, 1.5)
-        return ask(memory, START + epochs * pairs * dim * 4e-7, shared=True)
+        stores = (self._config["datasets"]["classes_train"], dataset)
+        disk = sum(self._store_mb(model, name) for name in stores)
+        return ask(memory, START + epochs * pairs * dim * 4e-7, disk, shared=True)
 
     def measure_sae(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
         memory = PLAIN + vectors_memory(pairs, dim, 2) + codes_memory(pairs, l0)
         seconds = pairs * (dim + l0**2) * 5e-7 + 2 * transport_seconds(n_atoms) + n_atoms**2 * 1e-6
-        return ask(memory + transport_memory(n_atoms), START + self._seeds * seconds)
+        memory += transport_memory(n_atoms)
+        disk = self._codes_mb(model, sae, dataset)
+        return ask(memory, START + self._seeds * seconds, disk)
 
     def measure_factors(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, (_, _, l0) = self._pairs(dataset), self._sizes(model, sae)
         seconds = START + self._seeds * pairs * l0 * 1e-5
-        return ask(PLAIN + codes_memory(pairs, l0), seconds)
+        return ask(PLAIN + codes_memory(pairs, l0), seconds, self._codes_mb(model, sae, dataset))
 
     def measure_galleries(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, (_, _, l0) = self._pairs(dataset), self._sizes(model, sae)
         # Pictures are looked for in every shard.
-        return ask(PLAIN + codes_memory(pairs, l0), START + self._pictures(dataset) * 1e-4)
+        disk = self._codes_mb(model, sae, dataset) + self._pictures_mb(dataset)
+        return ask(PLAIN + codes_memory(pairs, l0), START + self._pictures(dataset) * 1e-4, disk)
 
     def measure_layout(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
         memory = PLAIN + 400 + vectors_memory(pairs, dim, 1) + codes_memory(pairs, l0)
         # UMAP compiles for half a minute; atoms are placed one after the other.
-        return ask(memory + 4e-3 * n_atoms, START + 60 + n_atoms * 0.03)
+        memory += 4e-3 * n_atoms
+        return ask(memory, START + 60 + n_atoms * 0.03, self._codes_mb(model, sae, dataset))
 
     def measure_quality(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
@@ -422,7 +443,7 @@ class _Rules:
         steps = self._config["measure"]["insertion"]
         seconds = pairs * dim * steps * 4e-7 + dense**3 * 3e-10 + pairs * l0**2 * 1e-6
         seconds = START + self._seeds * (seconds + n_atoms**2 * 1e-6)
-        return ask(memory, seconds, shared=True)
+        return ask(memory, seconds, self._codes_mb(model, sae, dataset), shared=True)
 
     def measure_stability(self, model: str, sae: str, dataset: str) -> Asked:
         dim, n_atoms, _ = self._sizes(model, sae)
@@ -433,7 +454,9 @@ class _Rules:
     def measure_ranking(self, model: str, sae: str, dataset: str) -> Asked:
         pairs, (dim, _, l0) = self._pairs(dataset), self._sizes(model, sae)
         memory = PLAIN + 500 + vectors_memory(pairs, dim, 2) + codes_memory(pairs, l0)
-        return ask(memory, START + len(self._config["seeds"]) * (60 + pairs * dim * 1e-6))
+        seeds = len(self._config["seeds"])
+        disk = seeds * self._codes_mb(model, sae, dataset)
+        return ask(memory, START + seeds * (60 + pairs * dim * 1e-6), disk)
 
     def measure_interventions(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         codes = codes_memory(self._pairs(dataset), self._sizes(model, sae)[2])
@@ -453,7 +476,7 @@ class _Rules:
         memory = encoding_memory(pairs, *sizes, block, self._vector_bytes)
         memory += vectors_memory(pairs, sizes[0], 1) + codes_memory(pairs, sizes[2])
         seconds = times * (pursuit_seconds(pairs, *sizes) / 2 + pairs * sizes[0] * 1e-6)
-        return ask(memory, START + seconds, shared=True)
+        return ask(memory, START + seconds, self._store_mb(model, dataset), shared=True)
 
     # Stages render and report.
 

@@ -64,9 +64,9 @@ def test_a_store_that_does_not_exist_stops_with_one_sentence(workflow):
     assert "\n" not in sentence
 
 
-def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp_path):
-    (tmp_path / "bin").mkdir()
-    done = workflow.run("table_01", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PATH=_no_gpu())
+@pytest.mark.parametrize("words", [("table_01",), ("--cores", "all", "--use-conda")])
+def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp_path, words):
+    done = workflow.run(*words, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PATH=_no_gpu())
     assert done.returncode == 1
     sentence = _sentence(done)
     assert "config/config.yaml cannot run here" in sentence
