@@ -106,13 +106,13 @@ def their_sae(case: Case):
 
 def own_step(case: Case):
     """A function that takes one step of this library's trainer."""
-    from isoenergy.train.fit import Training, _step, _Totals
+    from isoenergy.train.fit import Objective, Training, take_step
 
-    sae, totals = own_sae(case), _Totals(case.atoms)
+    sae = own_sae(case)
     training = Training(1, case.rows // 2, RATE, CLIP, "masked_cosine", BETA)
-    optimiser = torch.optim.Adam(sae.parameters(), lr=RATE)
-    image, text = pairs(case.rows, 1)
-    return lambda: _step(sae, image, text, training, optimiser, totals)
+    objective, optimiser = Objective(sae, training), torch.optim.Adam(sae.parameters(), lr=RATE)
+    x = torch.from_numpy(np.concatenate(pairs(case.rows, 1)))
+    return lambda: take_step(objective, sae, x, case.rows, training, optimiser)
 
 
 def their_step(case: Case):

@@ -2,7 +2,8 @@
 
 Under Snakemake every named input, output and param of the rule becomes the argument of that name;
 a param ``each``, a list of mappings, makes one call of each, with what the mapping adds.
-From a shell, ``python scripts/train/train_sae.py --help`` lists the same arguments. Bad input ends
+a param ``processes`` above 1 has torchrun start so many, which do the work of the job together.
+From a shell, ``python scripts/train/train_saes.py --help`` lists the same arguments. Bad input ends
 either way with one sentence and exit status 1.
 """
 
@@ -11,12 +12,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import logging
 import os
 import re
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import traceback
@@ -28,6 +31,7 @@ from typing import Any
 
 import yaml
 
+from isoenergy.devices import claim_gpus
 from isoenergy.errors import InputError
 
 LOG = logging.getLogger("isoenergy")
@@ -35,9 +39,11 @@ LOG = logging.getLogger("isoenergy")
 RUN_VARIABLE = "ISOENERGY_RUN"
 # The param of a job that calls its function several times: what each call adds to the arguments.
 CALLS = "each"
+# The param of a job whose function several processes run together.
+PROCESSES = "processes"
 
 
-def run(function: Callable[..., None], job: Any = None) -> None:
+def run(function: Callable[..., None], job: Any = None, script: str | Path | None = None) -> None:
     """Call ``function`` with the arguments of a Snakemake job, or of the command line without one.
 
     Parameters
@@ -46,6 +52,8 @@ def run(function: Callable[..., None], job: Any = None) -> None:
         Takes keyword arguments; a parameter annotated with a dataclass takes a mapping.
     job : object, optional
         The ``snakemake`` object of a ``script:`` job.
+    script : path, optional
+        The script itself, which torchrun starts where a job asks for several processes.
 
     Raises
     ------
@@ -56,15 +64,22 @@ def run(function: Callable[..., None], job: Any = None) -> None:
     LOG.setLevel(logging.INFO)
     try:
         if job is None:
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                _be_one_of_several()
             arguments = parse_arguments(function, sys.argv[1:])
         else:
             if job.log:
                 Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
                 LOG.addHandler(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
             end_with_the_run()
+            claim_gpus(job.resources.get("gpu", 0))
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
+        processes = int(arguments.pop(PROCESSES, 1))
+        if processes > 1:
+            run_by_several(script, arguments, processes)
+            return
         for own in arguments.pop(CALLS, [{}]):
             function(**convert(function, {**arguments, **own}))
     except InputError as error:
@@ -95,6 +110,47 @@ def end_with_the_run() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def run_by_several(script: str | Path, arguments: Mapping[str, Any], processes: int) -> None:
+    """Have torchrun start a script in several processes of this machine; its messages are ours.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 if a process fails.
+    """
+    words = [
+        word
+        for name, value in arguments.items()
+        for word in (
+            f"--{name.replace('_', '-')}",
+            value if isinstance(value, str) else json.dumps(value),
+        )
+    ]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node", str(processes), str(script), *words]
+    # Cores are shared out, and the processes end with this one.
+    cores = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    changes = {
+        "OMP_NUM_THREADS": str(max(cores // processes, 1)),
+        RUN_VARIABLE: f"{socket.gethostname()}:{os.getpid()}",
+    }
+    with subprocess.Popen(
+        command, env={**os.environ, **changes}, stderr=subprocess.PIPE, text=True
+    ) as started:
+        for line in started.stderr:
+            LOG.info("%s", line.rstrip("\n"))
+    if started.returncode:
+        raise SystemExit(1)
+
+
+def _be_one_of_several() -> None:
+    """End with who had torchrun start this process; the first one alone tells of progress."""
+    end_with_the_run()
+    os.environ["ISOENERGY_PROGRESS"] = "lines"
+    if os.environ["RANK"] != "0":
+        LOG.setLevel(logging.WARNING)
 
 
 def job_arguments(job: Any) -> dict[str, Any]:
@@ -137,6 +193,10 @@ def convert(function: Callable[..., None], arguments: Mapping[str, Any]) -> dict
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
+    if dataclasses.is_dataclass(of := _element(kind)):
+        if not isinstance(value, list):
+            raise InputError(f"{name} is {value!r}; a list is needed")
+        return [_converted(f"{name}[{i}]", one, of) for i, one in enumerate(value)]
     if dataclasses.is_dataclass(kind) and not isinstance(value, kind):
         fields = [field.name for field in dataclasses.fields(kind)]
         told = f"it takes the keys {', '.join(fields)}"
@@ -155,6 +215,11 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
     if len(numbers) == 1 and str not in allowed:
         return _number(name, value, numbers[0])
     return value
+
+
+def _element(kind: Any) -> Any:
+    """What a list is of, by its annotation; None for what is no list."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
 
 
 def _number(name: str, value: Any, kind: type) -> int | float:
@@ -206,7 +271,9 @@ def describe_parameters(docstring: str) -> dict[str, str]:
 
 
 def _help(described: str, kind: Any) -> str:
+    several = _element(kind) is not None
+    kind = _element(kind) or kind
     if dataclasses.is_dataclass(kind):
         fields = ", ".join(f"{field.name}: ..." for field in dataclasses.fields(kind))
-        described += f" As YAML: {{{fields}}}"
+        described += f" As YAML: {'[' * several}{{{fields}}}{', ...]' * several}"
     return described.replace("%", "%%")

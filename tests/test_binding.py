@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,12 +33,19 @@ def _break(store: str | Path) -> None:
     raise RuntimeError("a bug")
 
 
+@pytest.fixture(autouse=True)
+def _gpus_of_this_process(monkeypatch):
+    """A job sees the GPUs it asked for; other tests see all of them again."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+
 def _job(tmp_path, **params):
     return SimpleNamespace(
         input={"store": "in.npy"},
         output={"out": str(tmp_path / "out")},
         params=params,
         log=[str(tmp_path / "logs/job.log")],
+        resources={},
     )
 
 
@@ -103,6 +111,19 @@ def test_a_setting_of_the_wrong_kind_is_refused(settings, told):
         binding.convert(_work, {"settings": settings})
 
 
+def test_a_list_of_settings_is_one_of_each():
+    def work(several: list[Settings]) -> None: ...
+
+    told = [{"size": "2", "name": "x"}, {"size": 3, "name": "y"}]
+    assert binding.convert(work, {"several": told}) == {
+        "several": [Settings(2, "x"), Settings(3, "y")]
+    }
+    with pytest.raises(InputError, match=r"several\[1\].size is 'many'; a whole number"):
+        binding.convert(work, {"several": [told[0], {"size": "many", "name": "y"}]})
+    with pytest.raises(InputError, match="several is 3; a list is needed"):
+        binding.convert(work, {"several": 3})
+
+
 def test_a_number_that_yaml_reads_as_text_is_a_number():
     def work(rate: float, rows: int | None = None) -> None: ...
 
@@ -154,7 +175,11 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path):
 
 def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
     job = SimpleNamespace(
-        input={"store": "in"}, output={}, params={}, log=[str(tmp_path / "job.log")]
+        input={"store": "in"},
+        output={},
+        params={},
+        log=[str(tmp_path / "job.log")],
+        resources={},
     )
     with pytest.raises(SystemExit) as ended:
         binding.run(_refuse, job)
@@ -164,3 +189,80 @@ def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
         binding.run(_break, job)
     assert ended.value.code == 1
     assert "RuntimeError: a bug" in (tmp_path / "job.log").read_text()
+
+
+# A script as those of the repository are; its function says which process it is in.
+SEVERAL = """
+import os, sys, time
+from pathlib import Path
+import binding
+from isoenergy.errors import InputError
+
+def work(store: str | Path, out: str | Path, rate: float, wait: int = 0) -> None:
+    if store == "bad":
+        raise InputError("bad is wrong; mend it")
+    told = f"{os.getpid()} {os.environ['WORLD_SIZE']} {os.environ['OMP_NUM_THREADS']} {rate}"
+    Path(out + os.environ["RANK"]).write_text(told)
+    binding.LOG.info("written")
+    time.sleep(wait)
+
+binding.run(work, script=__file__)
+"""
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    """Two processes that torchrun starts for a job."""
+    (tmp_path / "work.py").write_text(SEVERAL)
+    monkeypatch.setenv("PYTHONPATH", str(Path(binding.__file__).parent))
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    job = _job(tmp_path, rate=1e-05, processes=2)
+    return job, tmp_path / "work.py"
+
+
+def test_a_job_of_several_processes_gives_each_the_arguments(several, tmp_path):
+    job, script = several
+    binding.run(_work, job, script)
+    told = [(tmp_path / f"out{rank}").read_text().split() for rank in range(2)]
+    assert [words[1:] for words in told] == [["2", "3", "1e-05"]] * 2
+    assert told[0][0] != told[1][0]
+    # The first one alone tells of progress.
+    assert (tmp_path / "logs/job.log").read_text().splitlines().count("written") == 1
+
+
+def test_bad_input_of_several_processes_ends_the_job(several, tmp_path):
+    job, script = several
+    job.input["store"] = "bad"
+    with pytest.raises(SystemExit) as ended:
+        binding.run(_work, job, script)
+    assert ended.value.code == 1
+    assert "bad is wrong; mend it" in (tmp_path / "logs/job.log").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+def test_several_processes_end_with_their_job(several, tmp_path):
+    job, script = several
+    arguments = {"store": "x", "out": job.output["out"], "rate": 1, "wait": 60}
+    code = f"import binding; binding.run_by_several({str(script)!r}, {arguments}, 2)"
+    started = subprocess.Popen([sys.executable, "-c", code])
+    outs = [tmp_path / f"out{rank}" for rank in range(2)]
+    wait_until(lambda: all(out.exists() and out.read_text() for out in outs))
+    started.kill()
+    started.wait()
+    processes = [int(out.read_text().split()[0]) for out in outs]
+    wait_until(lambda: not any(is_running(process) for process in processes))
+
+
+def is_running(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -283,6 +283,27 @@ def test_values_of_the_command_line_come_as_text(changed, load):
         load(changed("demo", {"preflight": "no way"}))
 
 
+def test_large_data_sets_are_embedded_by_several_jobs_and_those_of_the_demo_by_one(root, load):
+    run = load(read(root, "config"))
+    ranges = {name: len(run.embedding_ranges(name)) for name in run.drawn()}
+    assert ranges == {
+        "laion": 10,
+        "coco": 2,  # five captions a picture
+        "imagenet": 1,
+        "imagenet-train": 13,
+        "fashioniq": 1,
+    }
+    assert run.embedding_ranges("coco") == ["00000", "00001"]
+    assert [run.is_scattered(name) for name in ("laion", "fashioniq", "own")] == [
+        True,
+        False,
+        False,
+    ]
+    for name in ("demo", "ci"):
+        run = load(read(root, name))
+        assert not any(map(run.is_scattered, run.drawn()))
+
+
 FAULTS = [
     (
         {"measure.taus": 0.1},
@@ -301,6 +322,10 @@ FAULTS = [
     (
         {"embed.dtype": "float64"},
         "key embed.dtype is 'float64'; allowed are float32, float16",
+    ),
+    (
+        {"embed.part": 300, "embed.range": 700},
+        "key embed.range is 700 and embed.part is 300; a job embeds whole parts, make range a ",
     ),
     ({"rows.scenes": 0}, "key rows.scenes is 0, integer >= 1 is allowed"),
     ({"models": ["SceneClip"]}, "key models names SceneClip; allowed are CLIP, CLIP-L, OpenCLIP"),

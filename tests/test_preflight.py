@@ -64,6 +64,11 @@ def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, machine, mon
     run = _run(root, "config")
     deployed = preflight.inspect(run, tmp_path, needed_by(run, None), True)
     assert not any("img2dataset" in told for told in preflight.missing(deployed))
+    # The GPUs of a cluster are not those of the machine that jobs are sent from.
+    *others, time = preflight.inspect(run, tmp_path, needed_by(run, None), queued=True)
+    assert (time.kind, time.missing) == ("time", None)
+    assert time.state.startswith("in the queue; about ")
+    assert not any("GPU" in told for told in preflight.missing(others))
 
 
 @pytest.mark.parametrize("name", ["demo", "ci"])

@@ -133,6 +133,26 @@ class Run:
         count = math.ceil(self.links(dataset) / self.config["download"]["range"])
         return [f"{part:05d}" for part in range(count)]
 
+    def pictures(self, dataset: str) -> int:
+        """About how many pictures a data set has that is not a store; 0 if nothing says."""
+        row = self.datasets[dataset]
+        rows = self.config["rows"].get(dataset) or row.get("rows") or 0
+        pictures = math.ceil(rows / (row.get("captions") or 1))
+        return pictures * (2 if row["kind"] == "edits" else 1)
+
+    def embedding_ranges(self, dataset: str) -> list[str]:
+        """Names of the ranges of pictures of a data set that are embedded by a job each.
+
+        They are planned before the data are there; the last takes all that is left.
+        """
+        size = self.config["embed"]["range"]
+        count = math.ceil(self.pictures(dataset) / size) if size else 1
+        return [f"{number:05d}" for number in range(max(count, 1))]
+
+    def is_scattered(self, dataset: str) -> bool:
+        """Whether a data set is embedded by several jobs."""
+        return not self.adopted(dataset) and len(self.embedding_ranges(dataset)) > 1
+
     def pictured(self) -> list[str]:
         """Measured data sets that come with pictures."""
         return [name for name in self.measured() if not self.adopted(name)]
@@ -338,6 +358,12 @@ def _problems(run: Run) -> Iterator[str]:
                 yield f"unknown key {key}.{name}; {choose(name, list(run.datasets))}"
     if parts["classes"] and not parts["classes_train"]:
         yield "key datasets.classes_train is null; datasets.classes needs it for the classifier"
+    embed = config["embed"]
+    if embed["range"] and embed["range"] % embed["part"]:
+        yield (
+            f"key embed.range is {embed['range']} and embed.part is {embed['part']}; a job embeds "
+            "whole parts, make range a multiple of part"
+        )
     yield from _unset_problems(run)
     yield from _sweep_problems(run)
     yield from _size_problems(run)

@@ -116,10 +116,8 @@ def _training_seconds(run: Run, cores: int) -> float:
 
 def rows_of(run: Run, name: str) -> tuple[int, int]:
     """About how many pictures and how many rows a data set has."""
-    row = run.datasets[name]
-    rows = run.config["rows"].get(name) or row.get("rows") or 0
-    pictures = -(-rows // (row.get("captions") or 1))
-    return pictures * (2 if row["kind"] == "edits" else 1), rows
+    rows = run.config["rows"].get(name) or run.datasets[name].get("rows") or 0
+    return run.pictures(name), rows
 
 
 def shape_of(folder: str) -> tuple[int, int]:

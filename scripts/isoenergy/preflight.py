@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from isoenergy.config import COCO, Run
 from isoenergy.data.download import why_not
+from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
 from isoenergy.estimate import (
     GB,
@@ -107,6 +107,7 @@ def inspect(
     needed: Needed,
     deployed: bool = False,
     addresses: Callable[[str], Sequence[str]] = lambda file: (),
+    queued: bool = False,
 ) -> list[Item]:
     """Every data set, encoder and resource that is needed, and whether it is at hand.
 
@@ -120,6 +121,8 @@ def inspect(
         Whether jobs get environments of their own, that of downloads among them.
     addresses : callable
         Where a row of ``downloads.tsv`` can be had.
+    queued : bool
+        Whether jobs go to the queue of a cluster, so that GPUs of this machine do not matter.
     """
     root = Path(root)
     models = list(dict.fromkeys(model for model, _ in needed.stores))
@@ -142,7 +145,7 @@ def inspect(
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
     items += [_encoder(run, m, told[m]) for m in hub]
     items.append(_disk(run, root, needed))
-    items.append(_gpu(run, needed))
+    items.append(_gpu(run, needed, queued))
     return items
 
 
@@ -322,9 +325,12 @@ def _disk(run: Run, root: Path, needed: Needed) -> Item:
     return Item("disk", "", told, "", f"{rounded(wanted)} GB", lacking if free < wanted else None)
 
 
-def _gpu(run: Run, needed: Needed) -> Item:
+def _gpu(run: Run, needed: Needed, queued: bool) -> Item:
+    gpu_hours = hours(run, needed, 0)
+    if queued:
+        return Item("time", "", f"in the queue; {told_time(gpu_hours)} on one GPU")
     found, cores = count_gpus(), os.cpu_count() or 1
-    gpu_hours, cpu_hours = hours(run, needed, 0), hours(run, needed, cores)
+    cpu_hours = hours(run, needed, cores)
     on_hub = any(not run.is_local(model) for model, _ in needed.stores)
     if found:
         return Item("time", "", f"{found} GPU{'s' * (found > 1)}; {told_time(gpu_hours)} on one")
@@ -336,12 +342,3 @@ def _gpu(run: Run, needed: Needed) -> Item:
             f"{told_time(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
         )
     return Item("time", "", on_cpu, missing=lacking)
-
-
-def count_gpus() -> int:
-    """How many NVIDIA GPUs ``nvidia-smi`` lists."""
-    smi = shutil.which("nvidia-smi")
-    if not smi:
-        return 0
-    told = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)
-    return told.stdout.count("UUID: GPU-") if told.returncode == 0 else 0

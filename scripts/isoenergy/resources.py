@@ -8,8 +8,8 @@ of memory or time is lost, one that asks for a little too much only waits a litt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from isoenergy.config import Run
@@ -281,17 +281,33 @@ class _Rules:
         return ask(TORCH + 0.02 * rows, seconds, 50)
 
     def embed_dataset(self, model: str, dataset: str) -> Asked:
-        pairs, pictures, dim = self._pairs(dataset), self._pictures(dataset), self._dim(model)
+        return self._embedding(model, dataset, self._pictures(dataset))
+
+    def index_pictures(self, dataset: str) -> Asked:
+        return ask(PLAIN, START + self._pictures(dataset) * 1e-4)
+
+    def embed_range(self, model: str, dataset: str, part: str) -> Asked:
+        return self._embedding(model, dataset, self._config["embed"]["range"])
+
+    def join_ranges(self, model: str, dataset: str) -> Asked:
+        pairs = self._pairs(dataset)
+        written = 2 * pairs * (self._dim(model) * self._vector_bytes + 100) / MB
+        return ask(PLAIN + pairs * 1e-3, START + pairs * 1e-4, written)
+
+    def _embedding(self, model: str, dataset: str, pictures: int) -> Asked:
+        """Embedding so many pictures of a data set, and their texts."""
+        dim = self._dim(model)
+        pairs = pictures * self._pairs(dataset) / max(self._pictures(dataset), 1)
         written = 2 * pairs * (dim * self._vector_bytes + 100) / MB
         if self._run.is_local(model):
             memory = PLAIN + 250 + vectors_memory(pairs, dim, 3)
             return ask(memory, START + (pairs + pictures) * 1e-3, written)
-        memory = HUB_ENCODER + vectors_memory(pairs, dim, 3)
         slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
         seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
-        return ask(memory, seconds, written, gpu=1)
+        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, written, gpu=1)
 
     embed_dataset_with_open_clip = embed_dataset
+    embed_range_with_open_clip = embed_range
 
     def adopt_store(self, model: str, dataset: str) -> Asked:
         written = vectors_memory(self._pairs(dataset), self._dim(model), 1)
@@ -300,21 +316,34 @@ class _Rules:
 
     # Stages train and encode.
 
-    def train_sae(self, model: str, sae: str, n: str = "") -> Asked:
-        return self._training(model, sae, self._config["sae_training"]["epochs"], self._seeds)
+    def train_sae(self, model: str, sae: str = "", n: str = "") -> Asked:
+        kinds = [sae] if sae else [kind for of, kind in self._run.trained() if of == model]
+        together = self._config["together"] or not sae
+        seeds = len(self._config["seeds"]) if together else 1
+        return self._training(model, kinds, self._config["sae_training"]["epochs"], seeds)
+
+    train_first = train_sae
 
     def train_swept(self, model: str, sae: str, beta: str = "") -> Asked:
         sweep = self._config["beta_sweep"]
-        times = len(self._run.sweep_betas()) if self._config["together"] else 1
-        return self._training(model, sae, sweep["epochs"], times)
+        return self._training(
+            model, [sae], sweep["epochs"], 1 if beta else len(self._run.sweep_betas())
+        )
 
-    def _training(self, model: str, sae: str, epochs: int, times: int) -> Asked:
-        pairs, sizes = self._pairs(self._run.train), self._sizes(model, sae)
-        batch_size = self._config["sae_training"]["batch_size"]
-        memory = training_memory(pairs, *sizes, batch_size, self._vector_bytes)
-        seconds = times * (START + epochs * pursuit_seconds(pairs, *sizes))
-        dim, n_atoms, _ = sizes
-        return ask(memory, seconds, 4 * times * n_atoms * dim * 4 / MB, shared=True)
+    def _training(self, model: str, kinds: Sequence[str], epochs: int, times: int) -> Asked:
+        """Training SAEs of these kinds, so many times each."""
+        pairs, training = self._pairs(self._run.train), self._config["sae_training"]
+        memory = seconds = written = 0.0
+        for sae in kinds:
+            sizes = self._sizes(model, sae)
+            one = training_memory(pairs, *sizes, training["batch_size"], self._vector_bytes)
+            memory = max(memory, one)
+            seconds += times * (START + epochs * pursuit_seconds(pairs, *sizes))
+            written += times * 16 * sizes[0] * sizes[1] / MB
+        # Side by side, as many as a bound of memory lets.
+        memory += min((times * len(kinds) - 1) * (memory - TORCH), 1000 * training["memory"])
+        asked = ask(memory, seconds, written, shared=True)
+        return replace(asked, threads=max(asked.threads, training["processes"]))
 
     def encode_store(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, sizes = self._pairs(dataset), self._sizes(model, sae)

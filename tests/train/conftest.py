@@ -5,11 +5,39 @@ import pandas as pd
 import pytest
 
 from isoenergy.embed.store import write_store
-from isoenergy.train.fit import Training, train_sae
+from isoenergy.progress import Progress
+from isoenergy.train import fit as fitting
+from isoenergy.train.fit import Training
+from isoenergy.train.saes import Recipe, train_saes
 
 TRAINING = Training(
     epochs=3, batch_size=16, peak_rate=1e-2, clip_norm=1.0, alignment=None, beta=0.0
 )
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """Run something that is killed after so many steps, its state saved after every step."""
+
+    def run(steps, work):
+        step, count = Progress.step, iter(range(10**6))
+
+        def counted(self, *args, **kwargs):
+            step(self, *args, **kwargs)
+            if next(count) == steps:
+                raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting, "_SAVE_SECONDS", -1.0)
+            patch.setattr(Progress, "step", counted)
+            with pytest.raises(KilledError):
+                work()
+
+    return run
 
 
 def planted_pairs(n, dim, seed, n_shared=6):
@@ -47,19 +75,14 @@ def make_store(tmp_path):
 
 
 @pytest.fixture
-def train(tmp_path, make_store):
-    """Train on a small planted store; returns the folder of the checkpoint."""
-    store = make_store()
+def recipe(tmp_path):
+    """How a small SAE is trained into the folder of its name."""
 
-    def run(name, seed=0, store=store, l0=3, expansion=2, selected_beta=None, **changed):
-        folder = tmp_path / name
-        train_sae(
-            store,
-            folder / "sae.safetensors",
-            folder / "config.json",
-            folder / "history.parquet",
-            folder / "state.safetensors",
-            architecture="matching_pursuit",
+    def make(name, seed=0, l0=3, expansion=2, selected_beta=None, architecture=None, **changed):
+        names = ("sae.safetensors", "config.json", "history.parquet", "state.safetensors")
+        return Recipe(
+            *(tmp_path / name / file for file in names),
+            architecture=architecture or "matching_pursuit",
             expansion=expansion,
             l0=l0,
             training=replace(TRAINING, **changed),
@@ -67,6 +90,17 @@ def train(tmp_path, make_store):
             what=name,
             selected_beta=selected_beta,
         )
-        return folder
+
+    return make
+
+
+@pytest.fixture
+def train(tmp_path, make_store, recipe):
+    """Train on a small planted store; returns the folder of the checkpoint."""
+    small = make_store()
+
+    def run(name, store=small, **changed):
+        train_saes(store, [recipe(name, **changed)])
+        return tmp_path / name
 
     return run

@@ -16,12 +16,14 @@ from isoenergy.encode.codes import open_codes
 from isoenergy.encode.encode import encode_rows
 from isoenergy.progress import Progress
 from isoenergy.seeds import derive_seed
+from isoenergy.train import pairs
 from isoenergy.train.checkpoint import build_sae, load_sae
 from isoenergy.train.fit import Training, fit
 
 PAIRS, DIM, SMALL = 64_000, 128, 700
 LIMIT = 2 * PAIRS * DIM * 4 // 4  # bytes: a quarter of the store
 EXPANSION, L0, BLOCK = 1, 16, 512
+WINDOW = 512  # pairs that training reads at a time, fewer than it does with more memory
 TRAINING = Training(1, 512, 1e-2, 1.0, "masked_cosine", 1e-3)
 
 # RLIMIT_DATA bounds what a process allocates, and not the files that it maps: those the system
@@ -31,8 +33,10 @@ import resource, sys
 from pathlib import Path
 import numpy as np, torch
 sys.path.insert(0, sys.argv[1])
-from test_memory import BLOCK, LIMIT, run
+from test_memory import BLOCK, LIMIT, WINDOW, run
+from isoenergy.train import pairs
 
+pairs.WINDOW = WINDOW
 torch.set_num_threads(1)
 folder = Path(sys.argv[2])
 run(folder / "small", folder / "warm")
@@ -48,11 +52,12 @@ except MemoryError:
 
 def run(store, results):
     from isoenergy.encode.encode import encode_store
-    from isoenergy.train.fit import train_sae
+    from isoenergy.train.saes import Recipe, train_saes
 
     names = ("sae.safetensors", "config.json", "history.parquet", "state.safetensors")
     paths = [results / name for name in names]
-    train_sae(store, *paths, "matching_pursuit", EXPANSION, L0, TRAINING, 0, what="SAE")
+    recipe = Recipe(*paths, "matching_pursuit", EXPANSION, L0, TRAINING, 0, what="SAE")
+    train_saes(store, [recipe], memory=0.0)
     encode_store(paths[0], store, results / "codes/codes.json", BLOCK, "store")
 
 
@@ -67,7 +72,8 @@ def make(folder, n):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_a_store_larger_than_memory_gives_what_memory_gives(tmp_path):
+def test_a_store_larger_than_memory_gives_what_memory_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "WINDOW", WINDOW)
     make(tmp_path / "small", SMALL)
     image, text = (Rows([side]) for side in make(tmp_path / "large", PAIRS))
     here, library = Path(__file__).parent, Path(isoenergy.__file__).parents[1]

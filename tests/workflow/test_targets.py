@@ -154,6 +154,33 @@ def test_seeds_and_betas_train_together_or_apart(workflow, root, tmp_path, toget
     assert planned == ({"train_sae": str(kinds), "train_swept": "1"} if together else apart)
 
 
+def test_one_job_trains_all_saes_of_a_model(workflow, root, tmp_path):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    config["sae_training"] |= {"one_job": True, "processes": 2}
+    path = tmp_path / "trained.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = workflow.run(
+        "--dry-run", "figure_07", "saes", "--configfile", str(path), "--quiet", "host"
+    )
+    told = done.stdout + done.stderr
+    planned = dict(re.findall(r"^(train_\w+) +(\d+)$", told, flags=re.M))
+    assert planned == {
+        "train_encoder": "2",
+        "train_first": "1",
+        "train_sae": "1",
+        "train_swept": "1",
+    }
+    first, other = (
+        told.split(f"rule {name}:")[1].split("output:")[1].split("log:")[0]
+        for name in ("train_first", "train_sae")
+    )
+    # The first model has those of comparisons besides.
+    assert "SceneCLIP/BatchTopK/seed2/sae.safetensors" in first
+    assert first.count("sae.safetensors") == 3 * len(load_run(config, path, root).trained()) - 6
+    assert "SceneSigLIP/SAE-A/seed0/sae.safetensors" in other
+    assert other.count("sae.safetensors") == 6
+
+
 def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_path):
     config = yaml.safe_load((root / "config/demo.yaml").read_text())
     config["sae"]["beta"] = "auto"
@@ -169,6 +196,24 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert [planned[job] for job in jobs] == ["1", "1", "1"]
     rule = told.split("rule train_sae:")[1].split("output:")[0]
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
+
+
+def test_a_large_data_set_is_embedded_by_a_job_per_range(workflow, root, tmp_path):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    config["embed"] |= {"part": 1000, "range": 5000}
+    path = tmp_path / "ranges.yaml"
+    path.write_text(yaml.safe_dump(config))
+    arguments = ("--configfile", str(path), "--quiet", "host")
+    done = workflow.run("--dry-run", "embeddings", *arguments)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    # 12,000 scenes and 6,000 classes are more than a range; 6,000 captions are of 1,200 pictures.
+    jobs = ("index_pictures", "embed_range", "join_ranges", "embed_dataset")
+    assert [planned[job] for job in jobs] == ["2", "10", "4", "6"]
+    last = next(job for job in told.split("rule ") if "SceneCLIP/scenes/ranges/00002" in job)
+    assert "SceneCLIP/checkpoint" in last
+    assert "scenes/pictures.parquet" in last
 
 
 def test_table_5_of_the_paper_needs_no_data_and_the_search_is_no_part_of_a_run(workflow):

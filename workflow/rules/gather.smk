@@ -62,13 +62,26 @@ def addresses(file):
     return [url for url in (own, row["url"], row["mirror"]) if url]
 
 
-def encoders(apart):
-    """Wildcard constraint: encoders of open_clip, which need an environment apart, or all others."""
+def encoders(apart=None):
+    """Wildcard constraint: encoders of open_clip, which need an environment apart, others, or all."""
     return one_of(
         name
         for name, row in RUN.models.items()
-        if row["checkpoint"] and (row["family"] == "open_clip") == apart
+        if row["checkpoint"] and apart in (None, row["family"] == "open_clip")
     )
+
+
+def encoder_of(wildcards):
+    """What an encoder is loaded by: the fields of ``EncoderSpec``."""
+    keys = ("family", "revision", "dim", "text_length", "lower_case")
+    row = RUN.models[wildcards.model]
+    told = {"model": wildcards.model, "checkpoint": checkpoint_of(wildcards)}
+    return told | {key: row[key] for key in keys}
+
+
+def parts_per_job():
+    """How many parts of a store a job embeds where a data set is embedded by several."""
+    return RUN.config["embed"]["range"] // RUN.config["embed"]["part"]
 
 
 def state_of(folder):
@@ -113,11 +126,9 @@ def sweep_folder(model):
     return SWEEP_FOLDER.format(model=model, sae=RUN.config["beta_sweep"]["sae"], dataset=RUN.train)
 
 
-def beta_input(wildcards):
-    """The file that an SAE's beta is read from, where the config leaves it to the sweep."""
-    if RUN.beta(wildcards.model, wildcards.sae) is not None:
-        return {}
-    return {"selected_beta": f"{sweep_folder(wildcards.model)}/{SELECTED_BETA}.json"}
+def selected_beta(model):
+    """The file that holds the beta which the sweep selects on a model."""
+    return f"{sweep_folder(model)}/{SELECTED_BETA}.json"
 
 
 def exemplified():

@@ -1,9 +1,10 @@
 # What every job asks for: threads, mem_mb, runtime (minutes), disk_mb and gpu, see
-# isoenergy.resources. More memory after a failure is for profiles: a rule that asks for it is
-# tried again inside the same allocation.
+# isoenergy.resources. How often a job is tried again is for profiles: a rule that asks for it is
+# tried again inside the same allocation. Every attempt asks for more memory and time.
 
 from isoenergy.resources import requests_of
 
+GROWS = ("mem_mb", "runtime")
 REQUESTS = requests_of(RUN)
 
 
@@ -13,9 +14,13 @@ def threads_of(rule):
 
 
 def resources_of(rule):
-    """The resources of a rule's jobs, each by wildcards."""
+    """The resources of a rule's jobs, each by wildcards and attempt; a job without a GPU mentions none."""
 
     def asked(name):
-        return lambda wildcards: getattr(REQUESTS(rule, **dict(wildcards.items())), name)
+        def of_job(wildcards, attempt):
+            first = getattr(REQUESTS(rule, **dict(wildcards.items())), name)
+            return (first * attempt if name in GROWS else first) or None
+
+        return of_job
 
     return {name: asked(name) for name in ("mem_mb", "runtime", "disk_mb", "gpu")}

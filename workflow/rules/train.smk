@@ -3,14 +3,17 @@
 
 rule train_sae:
     input:
-        unpack(beta_input),
+        beta_input,
         store=f"{STORE}/store.json".replace("{dataset}", RUN.train),
     output:
-        of_seeds(*(f"{SAE}/{name}" for name in CHECKPOINT)),
+        checkpoints(MODELS[-1]),
     log:
-        f"{LOGS}/train/{{model}}-{{sae}}{SEED_OF_JOB}.log",
+        f"{LOGS}/train/{{model}}{SAES_OF_JOB}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{model}}-{{sae}}{SEED_OF_JOB}.tsv"
+        f"{BENCHMARKS}/train/{{model}}{SAES_OF_JOB}.tsv"
+    wildcard_constraints:
+        # The first model may have more SAEs than the others, for comparisons.
+        model=one_of(MODELS[1:] if ONE_JOB else RUN.models),
     priority: 10
     conda:
         "../../envs/train.yaml"
@@ -18,13 +21,21 @@ rule train_sae:
     resources:
         **resources_of("train_sae"),
     params:
-        code("train/train_sae.py"),
-        architecture=lambda w: RUN.saes[w.sae]["architecture"],
-        expansion=lambda w: RUN.sae_sizes(w.sae)[0],
-        l0=lambda w: RUN.sae_sizes(w.sae)[1],
-        each=seed_trainings,
+        code("train/train_saes.py"),
+        saes=trainings,
+        memory=RUN.config["sae_training"]["memory"],
+        processes=RUN.config["sae_training"]["processes"],
     script:
-        "../../scripts/train/train_sae.py"
+        "../../scripts/train/train_saes.py"
+
+
+if ONE_JOB:
+
+    use rule train_sae as train_first with:
+        output:
+            checkpoints(MODELS[0]),
+        wildcard_constraints:
+            model=one_of(MODELS[:1]),
 
 
 # SAEs that differ by beta alone, for Figures 7 and 8 and for betas that the run selects itself.
@@ -34,15 +45,17 @@ use rule train_sae as train_swept with:
     output:
         [
             f"{SWEPT}/{name}".replace("{beta}", beta)
-            for beta in (BETAS if TOGETHER else ["{beta}"])
+            for beta in (BETAS if TOGETHER or ONE_JOB else ["{beta}"])
             for name in CHECKPOINT
         ],
     log:
         f"{LOGS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.tsv"
+    wildcard_constraints:
+        model=one_of(RUN.models),
     threads: threads_of("train_swept")
     resources:
         **resources_of("train_swept"),
     params:
-        each=sweep_trainings,
+        saes=sweep_trainings,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoenergy.data.pairs import NEEDED, OK, write_pairs
 from isoenergy.errors import InputError
-from isoenergy.files import read_parquet, replacing_folder, write_parquet
+from isoenergy.files import link_file, read_parquet, replacing_folder, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +63,7 @@ def gather_ranges(
         raise InputError(f"none of the {len(table)} links of {links} gave a picture ({reasons})")
     with replacing_folder(images) as folder:
         for shard in shards:
-            _link(Path(shard), folder / Path(shard).name)
+            link_file(shard, folder / Path(shard).name)
     kind = "pairs" if edits is None else "edits"
     if edits is not None:
         table = _of_edits(read_parquet(edits), table)
@@ -84,10 +82,3 @@ def _of_edits(edits: pd.DataFrame, pictures: pd.DataFrame) -> pd.DataFrame:
     for side in ("image", "source"):
         table[side] = edits[side].map(told["image"])
     return table
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

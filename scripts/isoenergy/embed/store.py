@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoenergy.embed.layout import ARRAYS, find_arrays, find_metadata
+from isoenergy.embed.layout import ARRAYS, CLASSES, find_arrays, find_metadata
 from isoenergy.errors import InputError
 from isoenergy.files import (
     hash_strings,
@@ -103,6 +103,15 @@ class Rows:
             np.divide(values, norms, out=values, where=(norms > 0) & np.isfinite(norms))
         return values
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts as they are stored."""
+        return sum(part.nbytes for part in self._parts)
+
+    def in_memory(self) -> Rows:
+        """The same rows, in memory as they are stored."""
+        return Rows([np.array(part) for part in self._parts], self._normalise, self.where)
+
     def blocks(self, size: int = _BLOCK) -> Iterator[tuple[int, np.ndarray]]:
         """Consecutive blocks as (first row, float32 array)."""
         for start in range(0, len(self), size):
@@ -183,8 +192,8 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     _check_shapes(location, rows, description)
     _check_ids(location, len(rows["image"]), description)
     classes = None
-    if (location / "classes.npy").exists():
-        classes = np.asarray(open_npy(location / "classes.npy"), dtype=np.float32)
+    if (location / CLASSES).exists():
+        classes = np.asarray(open_npy(location / CLASSES), dtype=np.float32)
         if classes.ndim != 2 or classes.shape[1] != rows["image"].shape[1]:
             raise InputError(
                 f"{location / 'classes.npy'} has shape {classes.shape}; allowed are rows as wide "
@@ -342,19 +351,32 @@ def write_store(
     with replacing_folder(folder / "metadata") as temporary:
         write_parquet(temporary / "metadata_0000.parquet", metadata)
     if classes is not None:
-        write_npy(folder / "classes.npy", classes)
-    n, dim = arrays["image"].shape
-    content = {
-        **description,
-        "format": FORMAT,
-        "rows": n,
-        "dim": dim,
-        "dtype": str(arrays["image"].dtype),
-        "ids": {name: hash_strings(ids) for name, ids in row_ids.items()},
-    }
-    open_store(folder)
-    _check_ids(folder, n, content)
-    write_json(folder / "store.json", content)
+        write_npy(folder / CLASSES, classes)
+    dtype = str(arrays["image"].dtype)
+    ids = {name: hash_strings(own) for name, own in row_ids.items()}
+    seal_store(folder, ids, {**description, "dtype": dtype})
+
+
+def seal_store(folder: str | Path, ids: Mapping[str, str], description: Mapping[str, Any]) -> None:
+    """Check the arrays and metadata of a new store, and write its ``store.json``.
+
+    Parameters
+    ----------
+    folder : path
+    ids : mapping of {"image", "text", "source"} to str
+        Hash of the row ids that each array was made from, in its own row order.
+    description : mapping
+        What else ``store.json`` is to say.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_store`.
+    """
+    n, dim = open_store(folder).image.shape
+    content = {**description, "format": FORMAT, "rows": n, "dim": dim, "ids": dict(ids)}
+    _check_ids(Path(folder), n, content)
+    write_json(Path(folder) / "store.json", content)
 
 
 def adopt_store(

@@ -75,7 +75,7 @@ def run_toy(
     folder : path
         Where ``{metric}.json`` go: ``TOY_METRICS``.
     weights, config, history : path
-        The checkpoint to write, see :func:`isoenergy.train.fit.train_sae`.
+        The checkpoint to write, see :class:`isoenergy.train.saes.Recipe`.
     state : path
         Trainer state, kept while training and removed at the end.
     setting : ToySetting

@@ -2,6 +2,8 @@
 
 Each takes the codes of the images and of their texts (same rows, same slots) and returns a scalar
 to minimise; the trainer adds it to the reconstruction loss times beta (paper Eq. 1, SPEC 2.3, X1).
+Several processes may have a share of the batch each: a mean over pairs is theirs to take, anything
+else that is of the whole batch goes through ``ranks``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from isoenergy.registry import Registry
+from isoenergy.train import ranks
 from isoenergy.train.codes import SparseCodes
 
 AlignmentLoss = Callable[[SparseCodes, SparseCodes], Tensor]
@@ -71,10 +74,11 @@ def masked_cosine(image_codes: SparseCodes, text_codes: SparseCodes) -> Tensor:
 
 
 def batch_energies(codes: SparseCodes) -> Tensor:
-    """Mean squared code of every atom over a batch: Tensor of shape (K,), differentiable."""
+    """Mean squared code of every atom over the whole batch, Tensor (K,), differentiable."""
     zeros = codes.values.new_zeros(codes.n_atoms)
     squares = codes.values.square().flatten()
-    return zeros.scatter_add(0, codes.indices.flatten(), squares) / len(codes.values)
+    own = zeros.scatter_add(0, codes.indices.flatten(), squares) / len(codes.values)
+    return ranks.batch_mean(own, len(codes.values))
 
 
 @ALIGNMENTS.register("energy_relative")

@@ -1,26 +1,27 @@
-"""Train one SAE on one embedding store, with or without an alignment term (SPEC 2.4)."""
+"""Fit SAEs to pairs, with or without an alignment term (SPEC 2.4).
+
+Several that see the pairs in the same order take turns on every batch, so that it is read once;
+each comes out as it would alone. Under torchrun every process takes its share of each batch.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isoenergy.embed.store import EmbeddingStore, Rows, open_store
-from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
-from isoenergy.measure.metric import read_metric
+from isoenergy.embed.store import Rows
 from isoenergy.progress import LOG, Progress
-from isoenergy.seeds import derive_seed, generator
+from isoenergy.train import pairs, ranks
 from isoenergy.train.alignment import ALIGNMENTS
-from isoenergy.train.checkpoint import build_sae, save_sae
+from isoenergy.train.codes import SparseCodes
+from isoenergy.train.pairs import Pairs
 from isoenergy.train.resume import load_state, save_state
 from isoenergy.train.sae import SAE
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SAVE_SECONDS = 60.0
-_HASHED = 4096  # rows at a time
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Training:
         A key of ``ALIGNMENTS``; None for a plain SAE.
     beta : float or None
         Weight of the alignment term, relative to the squared error per dimension (X2); None where
-        a sweep selects it, see :func:`train_sae`.
+        a sweep selects it, see :class:`isoenergy.train.saes.Recipe`.
     """
 
     epochs: int
@@ -60,7 +60,49 @@ class Training:
     beta: float | None
 
 
-class _Totals:
+@dataclass(frozen=True)
+class Fit:
+    """One SAE to be fitted.
+
+    Attributes
+    ----------
+    sae : SAE
+        Trained in place.
+    training : Training
+    seed : int
+        Orders the pairs, anew in every epoch.
+    state : path
+        Trainer state, written at least every minute and after every epoch. Training goes on from
+        it if it belongs to the same training, in however many processes that was.
+    what : str
+        Name for messages.
+    """
+
+    sae: SAE
+    training: Training
+    seed: int
+    state: str | Path
+    what: str
+
+
+class Objective(nn.Module):
+    """What training minimises, the alignment term included: one module, as torch's DDP wants it."""
+
+    def __init__(self, sae: SAE, training: Training) -> None:
+        super().__init__()
+        self.sae, self.training_of = sae, training
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, SparseCodes, Tensor]:
+        """Loss, alignment term, codes and reconstruction of a batch, images before their texts."""
+        codes, reconstruction = self.sae(x)
+        loss, alignment = self.sae.loss(x, reconstruction, codes), x.new_zeros(())
+        half = len(x) // 2
+        if self.training_of.alignment is not None:
+            alignment = ALIGNMENTS[self.training_of.alignment](codes[:half], codes[half:])
+        return loss + self.training_of.beta * alignment, alignment, codes, reconstruction
+
+
+class Totals:
     """Sums over an unfinished epoch, kept as tensors so that they can be saved and restored."""
 
     def __init__(self, n_atoms: int) -> None:
@@ -69,229 +111,193 @@ class _Totals:
         self.used = torch.zeros(n_atoms, dtype=torch.bool)
 
     def tensors(self) -> dict[str, Tensor]:
+        """What there is to save."""
         return {"sums": self.sums, "used": self.used}
 
-    def add(self, figures: list[float], rows: int, indices: Tensor, values: Tensor) -> None:
+    def add(self, figures: list[float], used: Tensor, rows: int) -> None:
+        """Count a batch of so many rows, whose codes use these atoms."""
         self.sums[:5] += rows * torch.tensor(figures, dtype=torch.float64)
         self.sums[5] += rows
-        self.used[indices[values != 0]] = True
+        self.used |= used.cpu()
 
     def figures(self) -> dict[str, float]:
+        """Means so far."""
         names = ("loss", "reconstruction", "alignment", "r2", "l0")
         means = (self.sums[:5] / self.sums[5].clamp_min(1)).tolist()
         dead = int((~self.used).sum())
         return {**dict(zip(names, means, strict=True)), "dead_atoms": dead}
 
     def reset(self) -> None:
+        """Begin another epoch."""
         self.sums.zero_()
         self.used.zero_()
 
 
-class _Pairs:
-    """Reads batches of pairs and keeps account of the time that training waits for them."""
-
-    def __init__(self, image: Rows, text: Rows) -> None:
-        self._sides = image, text
-        self._waited, self._start = 0.0, time.monotonic()
-
-    def read(self, rows: np.ndarray) -> list[np.ndarray]:
-        start = time.monotonic()
-        batch = [side[rows] for side in self._sides]
-        self._waited += time.monotonic() - start
-        return batch
-
-    def share(self) -> str:
-        """Share of the time since the beginning."""
-        return f"{self._waited / max(time.monotonic() - self._start, 1e-9):.1%}"
-
-
-def fit(
-    sae: SAE, image: Rows, text: Rows, training: Training, seed: int, state: str | Path, what: str
-) -> pd.DataFrame:
-    """Train ``sae`` in place; goes on from ``state`` if that belongs to the same training.
+def take_step(
+    objective: nn.Module,
+    sae: SAE,
+    x: Tensor,
+    rows: int,
+    training: Training,
+    optimiser: torch.optim.Optimizer,
+) -> tuple[list[float], Tensor]:
+    """One step of gradient descent on a batch.
 
     Parameters
     ----------
+    objective : Module
+        :class:`Objective` of ``sae``, or that with gradients averaged over processes.
     sae : SAE
-    image, text : Rows of shape (n, dim)
-        Row i of each is one pair.
+    x : Tensor of shape (n, dim)
+        Images, then their texts; the share of this process.
+    rows : int
+        Images and texts of the whole batch.
     training : Training
-    seed : int
-        Orders the pairs, anew in every epoch.
-    state : path
-        Trainer state, written at least every minute and after every epoch.
-    what : str
-        Name for messages.
+    optimiser : Optimizer
 
     Returns
     -------
-    DataFrame
-        One row per epoch: epoch, loss, reconstruction (mean squared error per dimension),
-        alignment, r2 (the authors' scalar-mean form, averaged over batches, X5), l0 and
-        dead_atoms (not used in the epoch).
+    figures : list of float
+        Loss, mean squared error, alignment term, r2 and l0 of the whole batch.
+    used : Tensor of shape (K,), bool
+        Atoms with a non-zero code in it.
     """
-    import pandas as pd
-
-    n = len(image)
-    steps = -(-n // training.batch_size)
-    optimiser = torch.optim.Adam(sae.parameters(), lr=training.peak_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, training.peak_rate, total_steps=training.epochs * steps
-    )
-    identity = {
-        **asdict(training),
-        **sae.config(),
-        "architecture": type(sae).__name__,
-        "data": _identify(image, text),
-        "seed": seed,
-    }
-    totals = _Totals(sae.n_atoms)
-    start = {"epoch": 0, "step": 0, "history": []}
-    progress = load_state(state, sae, optimiser, schedule, identity, totals.tensors()) or start
-    history = progress["history"]
-    done = progress["epoch"] * steps + progress["step"]
-    saved = time.monotonic()
-    pairs = _Pairs(image, text)
-    with Progress(what, training.epochs * steps, "steps", done=done) as bar:
-        for epoch in range(progress["epoch"], training.epochs):
-            order = generator(seed, "epoch", epoch).permutation(n)
-            first = progress["step"] if epoch == progress["epoch"] else 0
-            for step in range(first, steps):
-                rows = order[step * training.batch_size : (step + 1) * training.batch_size]
-                _step(sae, *pairs.read(rows), training, optimiser, totals)
-                schedule.step()
-                bar.step(figures=lambda: _shown(totals, pairs))
-                if time.monotonic() - saved > _SAVE_SECONDS and step + 1 < steps:
-                    at = {"epoch": epoch, "step": step + 1, "history": history}
-                    save_state(state, sae, optimiser, schedule, identity, at, totals.tensors())
-                    saved = time.monotonic()
-            history.append({"epoch": epoch + 1, **totals.figures()})
-            totals.reset()
-            at = {"epoch": epoch + 1, "step": 0, "history": history}
-            save_state(state, sae, optimiser, schedule, identity, at, totals.tensors())
-            saved = time.monotonic()
-    LOG.info("%s: %s of the time spent waiting for data", what, pairs.share())
     sae.normalise_atoms()
-    return pd.DataFrame(history)
-
-
-def _identify(image: Rows, text: Rows) -> str:
-    """A hash of every pair, in order."""
-    digest = hashlib.sha256(f"{image.shape}".encode())
-    for rows in (image, text):
-        for _, block in rows.blocks(_HASHED):
-            digest.update(block.tobytes())
-    return digest.hexdigest()
-
-
-def _shown(totals: _Totals, pairs: _Pairs) -> dict[str, str]:
-    figures = totals.figures()
-    return {
-        "loss": f"{figures['loss']:.3g}",
-        "R2": f"{figures['r2']:.4f}",
-        "l0": f"{figures['l0']:.1f}",
-        "dead": str(figures["dead_atoms"]),
-        "waiting": pairs.share(),
-    }
-
-
-def _step(
-    sae: SAE,
-    image: np.ndarray,
-    text: np.ndarray,
-    training: Training,
-    optimiser: torch.optim.Optimizer,
-    totals: _Totals,
-) -> None:
-    x = torch.from_numpy(np.concatenate([image, text]))
-    sae.normalise_atoms()
-    codes, reconstruction = sae(x)
-    error = sae.loss(x, reconstruction, codes)
-    half = len(image)
-    alignment = torch.zeros(())
-    if training.alignment is not None:
-        alignment = ALIGNMENTS[training.alignment](codes[:half], codes[half:])
-    loss = error + training.beta * alignment
+    loss, alignment, codes, reconstruction = objective(x)
     optimiser.zero_grad()
-    loss.backward()
+    (loss * ranks.weight(len(x), rows)).backward()
     nn.utils.clip_grad_norm_(sae.parameters(), training.clip_norm)
     optimiser.step()
     sae.after_step(codes)
     with torch.no_grad():
         squared = (x - reconstruction).square().mean()
-        r2 = 1 - squared / ((x - x.mean()).square().mean() + 1e-6)
         l0 = (codes.values != 0).sum() / len(x)
-        figures = [value.item() for value in (loss, squared, alignment, r2, l0)]
-        totals.add(figures, len(x), codes.indices, codes.values)
+        mean = ranks.batch_mean(x.mean(), len(x))
+        known = torch.stack([loss, squared, alignment, (x - mean).square().mean(), l0])
+        loss, squared, alignment, variance, l0 = ranks.batch_mean(known, len(x))
+        figures = torch.stack([loss, squared, alignment, 1 - squared / (variance + 1e-6), l0])
+        used = torch.zeros(codes.n_atoms, dtype=torch.bool, device=x.device)
+        used[codes.indices[codes.values != 0]] = True
+    return figures.tolist(), ranks.any_process(used)
 
 
-def _read_beta(path: str | Path | None) -> float:
-    if path is None:
-        raise InputError("training has no beta; give a number, or a selected_beta to read it from")
-    beta = read_metric(path).value
-    if not math.isfinite(beta):
-        raise InputError(
-            f"{path}: no beta of the sweep keeps R² within 0.05 of the base without atoms that are "
-            "always on; sweep smaller ones (key beta_sweep.low) or give beta as a number"
+class _Trainer:
+    """An SAE being fitted: its optimiser, its figures and how far it is."""
+
+    def __init__(self, fit: Fit, data: str, steps: int) -> None:
+        self.fit, self.steps = fit, steps
+        sae, training = fit.sae.to(ranks.device()), fit.training
+        self.total = training.epochs * steps
+        self.optimiser = torch.optim.Adam(sae.parameters(), lr=training.peak_rate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, training.peak_rate, total_steps=self.total
         )
-    return beta
+        self.identity = {
+            **asdict(training),
+            **sae.config(),
+            "architecture": type(sae).__name__,
+            "data": data,
+            "seed": fit.seed,
+            "shuffled": [pairs.BLOCK, pairs.WINDOW],
+        }
+        self.totals = Totals(sae.n_atoms)
+        self.history: list[dict[str, float]] = []
+        self.done = 0
+        parts = sae, self.optimiser, self.schedule, self.identity, self.totals.tensors()
+        if progress := load_state(fit.state, *parts):
+            self.history = progress["history"]
+            self.done = progress["epoch"] * steps + progress["step"]
+        ranks.agree(self.done, f"{fit.what}: the number of steps in {fit.state}")
+        self.objective = ranks.distributed(Objective(sae, training))
+
+    def step(self, x: Tensor, rows: int) -> None:
+        fit = self.fit
+        told = take_step(self.objective, fit.sae, x, rows, fit.training, self.optimiser)
+        self.totals.add(*told, rows)
+        self.schedule.step()
+        self.done += 1
+
+    def keep(self, due: bool) -> bool:
+        """Write the state where an epoch has ended, or where that is due; says whether it has."""
+        ended = self.done % self.steps == 0
+        if ended:
+            self.history.append({"epoch": self.done // self.steps, **self.totals.figures()})
+            self.totals.reset()
+        if ended or due:
+            epoch, step = divmod(self.done, self.steps)
+            progress = {"epoch": epoch, "step": step, "history": self.history}
+            parts = self.fit.sae, self.optimiser, self.schedule, self.identity
+            if ranks.rank() == 0:
+                save_state(self.fit.state, *parts, progress, self.totals.tensors())
+        return ended or due
 
 
-def train_sae(
-    store: str | Path,
-    weights: str | Path,
-    config: str | Path,
-    history: str | Path,
-    state: str | Path,
-    architecture: str,
-    expansion: int,
-    l0: int,
-    training: Training,
-    seed: int,
-    what: str,
-    selected_beta: str | Path | None = None,
-) -> None:
-    """Train one SAE on one store and write its checkpoint.
+def fit_together(fits: Sequence[Fit], image: Rows, text: Rows, data: str) -> list[pd.DataFrame]:
+    """Train SAEs that see the pairs in the same order, in batches of one size.
 
     Parameters
     ----------
-    store : path
-        Embedding store of pairs.
-    weights, config, history : path
-        ``sae.safetensors``, ``config.json`` and ``history.parquet`` to write.
-    state : path
-        Trainer state, kept while training and removed at the end.
-    architecture : str
-        A key of ``ARCHITECTURES``.
-    expansion : int
-        Atoms per dimension: K = expansion * d.
-    l0 : int
-        Non-zeros per code.
-    training : Training
-    seed : int
-    what : str
-        Name for messages, e.g. ``"SceneCLIP SAE-A seed 0"``.
-    selected_beta : path, optional
-        The metric that holds the beta to train with, where ``training`` leaves it open.
+    fits : sequence of Fit
+        Of one seed and one batch size. They may be at different steps, and of different epochs.
+    image, text : Rows of shape (n, dim)
+        Row i of each is one pair.
+    data : str
+        What :func:`isoenergy.train.pairs.identify` says of them.
 
-    Raises
-    ------
-    InputError
-        If the store is broken, a name or number is not allowed, or there is no beta.
+    Returns
+    -------
+    list of DataFrame
+        Of each one row per epoch: epoch, loss, reconstruction (mean squared error per dimension),
+        alignment, r2 (the authors' scalar-mean form, averaged over batches, X5), l0 and
+        dead_atoms (not used in the epoch).
     """
-    if training.beta is None:
-        training = replace(training, beta=_read_beta(selected_beta))
-    opened: EmbeddingStore = open_store(store)
-    if training.alignment is not None:
-        ALIGNMENTS[training.alignment]  # refuses an unknown name before any work
-    if len(opened) < 2:
-        raise InputError(f"{store} has {len(opened)} pair; training needs at least 2")
-    sae = build_sae(
-        architecture, opened.dim, expansion * opened.dim, l0, derive_seed(seed, "atoms")
-    )
-    sae.train()
-    table = fit(sae, opened.image, opened.text, training, derive_seed(seed, "order"), state, what)
-    trained = {**asdict(training), "rows": len(opened), "seed": seed}
-    write_parquet(history, table)
-    save_sae(sae, architecture, weights, config, trained)
-    Path(state).unlink(missing_ok=True)
+    import pandas as pd
+
+    (seed, size), *others = {(fit.seed, fit.training.batch_size) for fit in fits}
+    if others:
+        raise ValueError("SAEs that are fitted together see the pairs in the same order")
+    source = Pairs(image, text, seed, size)
+    trainers = [_Trainer(fit, data, source.steps) for fit in fits]
+    first = min(trainer.done for trainer in trainers)
+    last = max(trainer.total for trainer in trainers)
+    what = fits[0].what + (f" and {len(fits) - 1} more" if len(fits) > 1 else "")
+    saved = time.monotonic()
+    with Progress(what, last, "steps", done=first) as bar:
+        for step, batch in enumerate(source.batches(first, last), first):
+            x = torch.from_numpy(np.concatenate(batch.sides)).to(ranks.device())
+            taking = [trainer for trainer in trainers if trainer.done == step < trainer.total]
+            for trainer in taking:
+                trainer.step(x, 2 * batch.size)
+            bar.step(figures=lambda: _shown(trainers, source))
+            due = time.monotonic() - saved > _SAVE_SECONDS
+            written = [trainer.keep(due) for trainer in taking]
+            if any(written):
+                saved = time.monotonic()
+    LOG.info("%s: %.1f%% of the time spent waiting for data", what, 100 * source.waiting())
+    for fit in fits:
+        fit.sae.cpu().normalise_atoms()
+    return [pd.DataFrame(trainer.history) for trainer in trainers]
+
+
+def fit(
+    sae: SAE, image: Rows, text: Rows, training: Training, seed: int, state: str | Path, what: str
+) -> pd.DataFrame:
+    """As :func:`fit_together`, for one SAE; see :class:`Fit`."""
+    one = Fit(sae, training, seed, state, what)
+    return fit_together([one], image, text, pairs.identify(image, text))[0]
+
+
+def _shown(trainers: Sequence[_Trainer], source: Pairs) -> dict[str, str]:
+    """Figures of the epoch so far; of several SAEs, from the least to the largest."""
+
+    def spread(name: str, form: str) -> str:
+        told = sorted(trainer.totals.figures()[name] for trainer in trainers)
+        ends = [format(value, form) for value in (told[0], told[-1])]
+        return ends[0] if len(trainers) == 1 else " to ".join(ends)
+
+    forms = {"loss": ".3g", "r2": ".4f", "l0": ".1f", "dead_atoms": "d"}
+    names = {"r2": "R2", "dead_atoms": "dead"}
+    shown: dict[str, Any] = {
+        names.get(name, name): spread(name, form) for name, form in forms.items()
+    }
+    return {**shown, "waiting": f"{source.waiting():.1%}"}

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from isoenergy.train import ranks
 from isoenergy.train.codes import SparseCodes
 from isoenergy.train.sae import ARCHITECTURES, SAE
 
@@ -67,7 +68,12 @@ def _dead_mean(codes: SparseCodes) -> Tensor:
     """Mean over rows and atoms of pre-codes, those of atoms active somewhere counted as 0."""
     active = torch.zeros(codes.n_atoms, dtype=torch.bool, device=codes.values.device)
     active[codes.indices[codes.values > 0]] = True
-    return (codes.pre * ~active).mean()
+    return (codes.pre * ~ranks.any_process(active)).mean()
+
+
+def _density(codes: SparseCodes) -> Tensor:
+    """Share of positive codes in the whole batch."""
+    return ranks.batch_mean(codes.density(), len(codes.values))
 
 
 @ARCHITECTURES.register("relu")
@@ -97,7 +103,7 @@ class ReluSAE(DenseSAE):
     @torch.no_grad()
     def after_step(self, codes: SparseCodes) -> None:
         """Move the weight of the penalty towards the density asked for."""
-        ratio = codes.density() / (self.l0 / self.n_atoms)
+        ratio = _density(codes) / (self.l0 / self.n_atoms)
         # A batch without any code would send the weight to its floor at once.
         change = ratio.clamp_min(torch.finfo(ratio.dtype).tiny) ** SPARSITY_RATE
         self.sparsity_weight.mul_(change).clamp_min_(SPARSITY_FLOOR)
@@ -156,7 +162,7 @@ class JumpReluSAE(DenseSAE):
     def loss(self, x: Tensor, reconstruction: Tensor, codes: SparseCodes) -> Tensor:
         """As :class:`LinearSAE`; while denser than l0 / K, less the log-thresholds' sum."""
         loss = super().loss(x, reconstruction, codes)
-        if codes.density() > self.l0 / self.n_atoms:
+        if _density(codes) > self.l0 / self.n_atoms:
             loss = loss - self.log_threshold.sum()
         return loss
 
@@ -194,7 +200,7 @@ class BatchTopKSAE(DenseSAE):
         activations = pre.relu()
         if self.training or self.threshold < 0:
             # Of equal activations all are kept, as in the authors' code.
-            threshold = activations.detach().flatten().topk(self.l0 * len(pre)).values[-1]
+            threshold = ranks.largest_of_batch(activations.detach(), self.l0)
         else:
             threshold = self.threshold
         if self.training:

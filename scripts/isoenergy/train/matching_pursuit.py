@@ -6,11 +6,13 @@ chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
 gradient, without keeping any rows x K array for the backward pass. For large dictionaries on a CPU
-both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients.
+both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients. On CUDA ``fused``
+chooses, where Triton is installed; the torch path here is what it is tested against.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -37,6 +39,10 @@ def _compiled(dictionary: Tensor) -> bool:
     return dictionary.device.type == "cpu" and len(dictionary) >= COMPILED
 
 
+def _fused(dictionary: Tensor) -> bool:
+    return dictionary.device.type == "cuda" and find_spec("triton") is not None
+
+
 @torch.no_grad()
 def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
     """Atoms that matching pursuit picks, in order; ties go to the lowest index.
@@ -59,8 +65,14 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         from isoenergy.train.kernel import choose_lazily
 
         return choose_lazily(x, dictionary, l0, torch.get_num_threads())
+    by_gram = n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1))
+    if _fused(dictionary):
+        from isoenergy.train import fused
+
+        choose = fused.choose_by_gram if by_gram else fused.choose_by_residual
+        return choose(x, dictionary, l0)
     correlations = x @ dictionary.T
-    if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
+    if by_gram:
         return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
     chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     residual = x.clone()

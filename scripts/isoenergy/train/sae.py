@@ -19,7 +19,9 @@ class SAE(nn.Module, ABC):
     """A sparse autoencoder: x -> codes -> reconstruction = codes @ dictionary.
 
     Add one by subclassing and ``ARCHITECTURES.register(name)``; alignment is a loss term for any
-    of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed.
+    of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed. Several
+    processes may train one SAE, each with a share of every batch: a loss is a mean over rows, and
+    what it says of the batch as a whole goes through ``ranks``.
 
     Parameters
     ----------
