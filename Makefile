@@ -13,10 +13,22 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",/\1/p' pyproject.toml)
 SMK_FILES := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
+SLURM_BIN := .venv-slurm/bin
+SLURM := $(shell sed -n '/^slurm = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
+
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
-.PHONY: help demo quick test test-open-clip download-env test-download env lint format lock docs bench clean
+KUBERNETES := $(shell sed -n '/^kubernetes = \[/,/^\]/s/^ *"\(.*\)",/"\1"/p' pyproject.toml)
+
+DVC := .venv-dvc
+
+# Comes with builds of torch for CUDA; beside one for CPUs, whose kernels it then interprets, of PyPI.
+TRITON_BIN := .venv-triton/bin
+TRITON := triton==3.9.0
+
+.PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
+	test test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +51,9 @@ test: env  ## Check format and style, run every test
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
 
+test-triton: .venv-triton/.ready  ## Test the kernels for CUDA with Triton's interpreter, in an environment of their own
+	$(TRITON_BIN)/python -m pytest tests/train/test_fused.py
+
 env: $(VENV)/.ready  ## Create the environment in .venv
 
 # torch comes apart from the lock: its build, and so its hash, differs between CPU and GPU machines. All
@@ -58,6 +73,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(OPEN_CLIP_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(OPEN_CLIP)
 	@touch $@
 
+.venv-triton/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-triton
+	$(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	$(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	$(TRITON_BIN)/python -c 'import triton' 2>/dev/null || $(TRITON_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(TRITON)'
+	@touch $@
+
 download-env: $(DOWNLOAD)/.ready  ## Create the environment that pictures are fetched with, in .venv-download
 
 $(DOWNLOAD)/.ready: envs/download.yaml
@@ -65,8 +87,53 @@ $(DOWNLOAD)/.ready: envs/download.yaml
 	$(DOWNLOAD)/bin/python -m pip install --quiet --disable-pip-version-check $(shell sed -n 's/^      - //p' envs/download.yaml)
 	@touch $@
 
+slurm-env: .venv-slurm/.ready  ## Create the environment that jobs are sent to SLURM from, in .venv-slurm
+
+# Of its own it has Snakemake's executor alone; everything else is that of .venv.
+.venv-slurm/.ready: $(VENV)/.ready pyproject.toml
+	$(BIN)/python -m venv --clear .venv-slurm
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(SLURM_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/isoenergy.pth"
+	$(SLURM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(SLURM)
+	@sed '1s|.*|#!$(CURDIR)/$(SLURM_BIN)/python|' $(BIN)/snakemake > $(SLURM_BIN)/snakemake
+	@chmod +x $(SLURM_BIN)/snakemake
+	@touch $@
+
+test-slurm: env slurm-env  ## Run config/ci.yaml through a SLURM of one node, with jobs that fail and a run that is killed
+	@tests/slurm/install.sh
+	ISOENERGY_TEST_SLURM=1 $(SLURM_BIN)/python -m pytest tests/slurm --capture=no
+
 test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
 	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
+
+test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
+	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
+
+# `dvc` is linked into the core environment: its stages call `snakemake`.
+dvc-env: env $(DVC)/.ready  ## Create the environment of DVC in .venv-dvc, and the command dvc in .venv
+
+$(DVC)/.ready: requirements-dvc.lock $(VENV)/.ready
+	$(PYTHON) -m venv --clear $(DVC)
+	$(DVC)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dvc.lock
+	ln -sf ../../$(DVC)/bin/dvc $(BIN)/dvc
+	$(DVC)/bin/python tools/plots_page.py > $(DVC)/plots.html
+	$(DVC)/bin/dvc config --local plots.html_template ../$(DVC)/plots.html
+	@touch $@
+
+figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/shared.py pull figure_$(N)
+
+test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py
+
+test-kubernetes: .venv-kubernetes/.ready  ## Plan a run with the profile kubernetes, in an environment of its own
+	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py
+
+.venv-kubernetes/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-kubernetes
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(KUBERNETES)
+	@touch $@
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .
@@ -79,7 +146,7 @@ format: env  ## Format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt $(SMK_FILES)
 
-lock: env  ## Resolve pyproject.toml into requirements.lock
+lock: env  ## Resolve pyproject.toml into requirements.lock and requirements-dvc.lock
 	$(BIN)/python tools/lock.py
 
 docs: env  ## Write the generated parts of README.md and config/README.md
@@ -89,4 +156,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environments and caches; results stay
-	rm -rf $(VENV) .venv-open-clip $(DOWNLOAD) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .snakemake .pytest_cache .ruff_cache .hypothesis

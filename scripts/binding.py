@@ -25,12 +25,13 @@ import threading
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from isoenergy.devices import claim_gpus
 from isoenergy.errors import InputError
 
 LOG = logging.getLogger("isoenergy")
@@ -71,6 +72,7 @@ def run(function: Callable[..., None], job: Any = None, script: str | Path | Non
                 Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
                 LOG.addHandler(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
             end_with_the_run()
+            claim_gpus(job.resources.get("gpu", 0))
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
@@ -153,11 +155,29 @@ def _be_one_of_several() -> None:
 
 def job_arguments(job: Any) -> dict[str, Any]:
     """The named inputs, outputs and params of a job; unnamed ones are for Snakemake alone."""
-    return {
+    arguments = {
         name: list(value) if isinstance(value, list | tuple) else value
         for part in (job.input, job.output, job.params)
         for name, value in part.items()
     }
+    results = getattr(job, "config", {}).get("results")
+    root = f"{results}/"
+    copies = _copies_folder(root, job.output) if results else ""
+    return _in_copies(arguments, root, copies) if copies else arguments
+
+
+def _copies_folder(root: str, paths: Iterable[str]) -> str:
+    """Where results lie while a job runs: empty, or in a run with a storage its local copies."""
+    return next((p[: p.index(f"/{root}") + 1] for p in map(str, paths) if f"/{root}" in p), "")
+
+
+def _in_copies(value: Any, root: str, copies: str) -> Any:
+    """Paths of results, which Snakemake leaves as they are in params, among the local copies."""
+    if isinstance(value, Mapping):
+        return {key: _in_copies(inner, root, copies) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_copies(inner, root, copies) for inner in value]
+    return copies + value if isinstance(value, str) and value.startswith(root) else value
 
 
 def convert(function: Callable[..., None], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,12 +33,19 @@ def _break(store: str | Path) -> None:
     raise RuntimeError("a bug")
 
 
+@pytest.fixture(autouse=True)
+def _gpus_of_this_process(monkeypatch):
+    """A job sees the GPUs it asked for; other tests see all of them again."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+
 def _job(tmp_path, **params):
     return SimpleNamespace(
         input={"store": "in.npy"},
         output={"out": str(tmp_path / "out")},
         params=params,
         log=[str(tmp_path / "logs/job.log")],
+        resources={},
     )
 
 
@@ -53,6 +60,29 @@ def test_a_job_with_calls_makes_one_of_each(tmp_path):
     calls = [{"out": outs[0], "rows": 5}, {"out": outs[1]}]
     binding.run(_work, _job(tmp_path, settings={"size": 2, "name": "x"}, each=calls))
     assert [Path(out).read_text() for out in outs] == ["in.npy 2 x 5", "in.npy 2 x 3"]
+
+
+class _Files(list):
+    """As Snakemake gives files: a list, some of it named."""
+
+    def __init__(self, **named):
+        super().__init__(named.values())
+        self.items = named.items
+
+
+def test_params_name_the_local_copies_that_a_storage_keeps(tmp_path):
+    copies = f"{tmp_path}/storage/bucket/"
+    job = _job(tmp_path, settings={"size": 2, "name": "results/ci/x"}, rows=9)
+    job.config = {"results": "results/ci"}
+    job.input = _Files(store=f"{copies}results/ci/in.npy")
+    job.output = _Files(out=f"{copies}results/ci/out")
+    job.params |= {"calls": [{"folder": "results/ci/metrics"}, "results/cinema"]}
+    arguments = binding.job_arguments(job)
+    assert arguments["settings"] == {"size": 2, "name": f"{copies}results/ci/x"}
+    assert arguments["calls"] == [{"folder": f"{copies}results/ci/metrics"}, "results/cinema"]
+    assert arguments["store"] == f"{copies}results/ci/in.npy"
+    job.output = _Files(out="results/ci/out")
+    assert binding.job_arguments(job)["calls"] == job.params["calls"]
 
 
 def test_the_command_line_takes_the_same_arguments(tmp_path, monkeypatch):
@@ -145,7 +175,11 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path):
 
 def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
     job = SimpleNamespace(
-        input={"store": "in"}, output={}, params={}, log=[str(tmp_path / "job.log")]
+        input={"store": "in"},
+        output={},
+        params={},
+        log=[str(tmp_path / "job.log")],
+        resources={},
     )
     with pytest.raises(SystemExit) as ended:
         binding.run(_refuse, job)

@@ -283,10 +283,32 @@ def test_values_of_the_command_line_come_as_text(changed, load):
         load(changed("demo", {"preflight": "no way"}))
 
 
+def test_large_data_sets_are_embedded_by_several_jobs_and_those_of_the_demo_by_one(root, load):
+    run = load(read(root, "config"))
+    ranges = {name: len(run.embedding_ranges(name)) for name in run.drawn()}
+    assert ranges == {
+        "laion": 10,
+        "coco": 2,  # five captions a picture
+        "imagenet": 1,
+        "imagenet-train": 13,
+        "fashioniq": 1,
+    }
+    assert run.embedding_ranges("coco") == ["00000", "00001"]
+    assert [run.is_scattered(name) for name in ("laion", "fashioniq", "own")] == [
+        True,
+        False,
+        False,
+    ]
+    for name in ("demo", "ci"):
+        run = load(read(root, name))
+        assert not any(map(run.is_scattered, run.drawn()))
+
+
 FAULTS = [
     (
         {"measure.taus": 0.1},
-        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, insertion",
+        "unknown key measure.taus; allowed are tau, probe, gap, wasserstein, means, ood, recall, "
+        "insertion",
     ),
     ({"seed": KeyError}, "key seed is missing; it says: Seed of the whole run"),
     ({"embed.batch_size": KeyError}, "key embed.batch_size is missing; it says: Pictures or texts"),
@@ -300,6 +322,10 @@ FAULTS = [
     (
         {"embed.dtype": "float64"},
         "key embed.dtype is 'float64'; allowed are float32, float16",
+    ),
+    (
+        {"embed.part": 300, "embed.range": 700},
+        "key embed.range is 700 and embed.part is 300; a job embeds whole parts, make range a ",
     ),
     ({"rows.scenes": 0}, "key rows.scenes is 0, integer >= 1 is allowed"),
     ({"models": ["SceneClip"]}, "key models names SceneClip; allowed are CLIP, CLIP-L, OpenCLIP"),
@@ -324,7 +350,7 @@ FAULTS = [
     ),
     (
         {"datasets.edits": "scenes"},
-        "key datasets.edits names scenes; allowed are fashioniq, scenes-edits",
+        "key datasets.edits names scenes; allowed are fashioniq, fashioniq-val",
     ),
     (
         {"datasets.classes_train": None},
@@ -334,7 +360,10 @@ FAULTS = [
     ({"rows.scenes-shfit": 1}, "(did you mean scenes-shift?)"),
     ({"folders.lion": "x"}, "unknown key folders.lion; allowed are laion, "),
     ({"rows.scenes-shift": KeyError}, "key rows.scenes-shift is missing; scenes are drawn in the"),
-    ({"datasets.transfer": ["coco"]}, "key folders.coco is missing; it says where coco lies on"),
+    (
+        {"datasets.classes": "imagenet", "datasets.classes_train": "imagenet-train"},
+        "key folders.imagenet is missing; it says where imagenet lies on",
+    ),
     (
         {"encoder_training": None},
         "key encoder_training is null; SceneCLIP, SceneSigLIP (checkpoint local) need it",

@@ -1,5 +1,6 @@
 """A model hub on this machine that answers, refuses, misses and keeps silent."""
 
+import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,4 +99,57 @@ def test_nothing_at_the_address_is_silence(loopback, monkeypatch):
 
 def test_a_tag_of_open_clip_is_left_to_its_job(loopback):
     assert hub.look_up("ViT-B-32:datacomp_xl_s13b_b90k", None) == hub.Checkpoint("untold")
+    assert loopback.asked == []
+
+
+class _DataSets(BaseHTTPRequestHandler):
+    """Describes data sets to everyone, and gives files to those who were let in."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        owner = self.path.split("/")[-2]
+        names = [".gitattributes"] + ([] if owner == "empty" else ["b.parquet", "part 0.parquet"])
+        told = {"siblings": [{"rfilename": name} for name in names]}
+        told["gated"] = "auto" if owner in ("gated", "member") else False
+        body = b"<html>" if owner == "odd" else json.dumps(told).encode()
+        self.send_response({"none": 401, "ill": 500}.get(owner, 200))
+        if owner == "none":
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.server.asked.append(self.path)
+        self.send_response(403 if "/gated/" in self.path else 302)
+        self.send_header("Location", "http://elsewhere.invalid/")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("owner", "state"),
+    [
+        ("open", "open"),
+        ("gated", "gated"),
+        ("member", "open"),
+        ("none", "absent"),
+        ("empty", "absent"),
+        ("ill", "silent"),
+        ("odd", "silent"),
+    ],
+)
+def test_a_list_of_links_is_asked_for_as_it_will_be_read(loopback, owner, state):
+    loopback.RequestHandlerClass = _DataSets
+    assert hub.look_up_dataset(f"{owner}/links").state == state
+    assert loopback.asked[0] == f"/api/datasets/{owner}/links"
+    if owner in ("gated", "member"):
+        assert loopback.asked[1] == f"/datasets/{owner}/links/resolve/main/b.parquet"
+
+
+def test_nobody_is_asked_for_a_list_offline(loopback, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert hub.look_up_dataset("open/links").state == "silent"
     assert loopback.asked == []

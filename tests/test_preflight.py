@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import yaml
 
-from isoenergy import preflight
+from isoenergy import estimate, preflight
 from isoenergy.config import load_run
 from isoenergy.data import fetch
+from isoenergy.estimate import Needed
 from isoenergy.hub import Checkpoint
-from isoenergy.preflight import Needed, needed_by
+from isoenergy.preflight import needed_by
 
 
 def _run(root, name, **changes):
@@ -18,9 +19,9 @@ def _run(root, name, **changes):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what this machine has: free bytes, GPUs, cores, and what the hub says of checkpoints."""
+    """Sets what this machine has: free bytes, GPUs, cores, and what hub and servers say."""
 
-    def have(free=1e15, gpus=0, cores=8, checkpoint=None):
+    def have(free=1e15, gpus=0, cores=8, checkpoint=None, refused=None):
         monkeypatch.setattr(
             preflight.shutil, "disk_usage", lambda place: SimpleNamespace(free=free)
         )
@@ -28,27 +29,46 @@ def machine(monkeypatch):
         monkeypatch.setattr(preflight.os, "cpu_count", lambda: cores)
         told = checkpoint or Checkpoint("silent")
         monkeypatch.setattr(preflight, "look_up", lambda *asked: told)
+        monkeypatch.setattr(preflight, "look_up_dataset", lambda name: told)
+        monkeypatch.setattr(preflight, "why_not", lambda *asked: refused)
 
     have()
     return have
 
 
+def _needed(run, paths=None):
+    """As before the first run: nothing is downloaded yet."""
+    named = run.config["folders"]
+    return needed_by(run, paths, lacked=lambda d: () if d in named else run.published(d))
+
+
 def _missing(run, folder, paths=None):
-    return preflight.missing(preflight.inspect(run, folder, needed_by(run, paths)))
+    return preflight.missing(preflight.inspect(run, folder, _needed(run, paths)))
 
 
 def test_the_paper_needs_a_gpu_the_hub_and_its_data(root, tmp_path, machine, monkeypatch):
     monkeypatch.setattr(fetch, "_OWN", tmp_path / "none")
-    hub, *folders, fetcher, gpu = _missing(_run(root, "config"), tmp_path)
+    machine(refused="http://there/x: no connection")
+    hub, *data, fetcher, gpu = _missing(_run(root, "config"), tmp_path)
     assert "no NVIDIA GPU" in gpu
     assert "CLIP, CLIP-L, OpenCLIP, OpenCLIP-L, SigLIP, SigLIP2 are not in the local cache" in hub
-    assert [text.split(":")[0] for text in folders] == [
-        f"data set {name}" for name in ("coco", "imagenet", "imagenet-train", "fashioniq")
-    ]
+    told = dict(text.removeprefix("data set ").split(": ", 1) for text in data)
+    assert list(told) == ["laion", "coco", "imagenet", "imagenet-train", "fashioniq"]
+    assert "the model hub cannot be reached, and its links are read from it" in told["laion"]
+    assert told["coco"].startswith(
+        "annotations_trainval2017.zip and 1 more cannot be downloaded (http://there/x: no connect"
+    )
+    assert "/data/imagenet is not a folder; correct the key folders" in told["imagenet"]
+    assert told["fashioniq"].startswith("cap.dress.train.json and 5 more cannot be downloaded")
     assert "img2dataset, which fetches pictures, is not installed" in fetcher
     run = _run(root, "config")
     deployed = preflight.inspect(run, tmp_path, needed_by(run, None), True)
     assert not any("img2dataset" in told for told in preflight.missing(deployed))
+    # The GPUs of a cluster are not those of the machine that jobs are sent from.
+    *others, time = preflight.inspect(run, tmp_path, needed_by(run, None), queued=True)
+    assert (time.kind, time.missing) == ("time", None)
+    assert time.state.startswith("in the queue; about ")
+    assert not any("GPU" in told for told in preflight.missing(others))
 
 
 @pytest.mark.parametrize("name", ["demo", "ci"])
@@ -62,18 +82,14 @@ def test_rendered_scenes_need_nothing_but_disk(root, tmp_path, machine, name):
 def test_the_quick_config_needs_its_pictures_and_no_gpu(root, tmp_path, machine):
     run = _run(root, "quick")
     machine(checkpoint=Checkpoint("open", 605_247_071))
-    (told,) = _missing(run, tmp_path)
-    assert told.startswith("data set coco-val: ")
-    (tmp_path / "data/coco-val").mkdir(parents=True)
-    (tmp_path / "data/coco-val/pairs.csv").write_text("image,caption\n")
     assert _missing(run, tmp_path) == []
-    items = preflight.inspect(run, tmp_path, needed_by(run, None))
-    table = preflight.write_items(items)
+    table = preflight.write_items(preflight.inspect(run, tmp_path, _needed(run)))
     assert "on the hub, open" in table
     assert "0.6 GB" in table
+    assert "coco-val  1 GB to download, there" in table
     assert "captions CC BY 4.0" in table
     # Under an hour on a laptop of eight cores, as its first line promises.
-    assert preflight.hours(run, needed_by(run, None), 8) < 1
+    assert estimate.hours(run, needed_by(run, None), 8) < 1
     machine(checkpoint=Checkpoint("open"), cores=1)
     assert _missing(run, tmp_path) == []
 
@@ -93,6 +109,44 @@ def test_an_encoder_that_cannot_be_had_is_told_with_what_to_do(
     path = "results/paper/embeddings/CLIP/imagenet/store.json"
     found = _missing(_run(root, "config"), tmp_path, [path])
     assert any(sentence.startswith(told) for sentence in found)
+
+
+def test_a_folder_stands_for_what_cannot_be_downloaded(root, tmp_path, machine):
+    machine(checkpoint=Checkpoint("open"), refused="http://there/x: HTTP 403")
+    (told,) = _missing(_run(root, "quick"), tmp_path)
+    assert told.startswith("data set coco-val: annotations_trainval2017.zip and 1 more cannot be")
+    assert "HTTP 403); name its folder under the key folders if you have it" in told
+    named = _run(root, "quick", folders={"coco-val": "mine"})
+    (told,) = _missing(named, tmp_path)
+    assert "/mine is not a folder; correct the key folders" in told
+    (tmp_path / "mine").mkdir()
+    (told,) = _missing(named, tmp_path)
+    assert "nor annotations/captions_val2017.json as it is published" in told
+    (tmp_path / "mine/pairs.csv").write_text("image,caption\n")
+    assert _missing(named, tmp_path) == []
+
+
+def test_a_list_of_links_that_the_hub_keeps_back_is_told(root, tmp_path, machine, monkeypatch):
+    machine(gpus=1, checkpoint=Checkpoint("open"))
+    asked = []
+
+    def answer(name):
+        asked.append(name)
+        return Checkpoint("gated" if "relaion" in name else "absent")
+
+    monkeypatch.setattr(preflight, "look_up_dataset", answer)
+    paths = ["results/paper/data/laion/pairs.parquet"]
+    run = _run(root, "config", download=_run(root, "config").config["download"] | {"python": "/"})
+    (told,) = _missing(run, tmp_path, paths)
+    assert "the list of links laion/relaion2B-en-research-safe is gated: accept its terms" in told
+    assert "`hf auth login`" in told
+    assert asked == ["laion/relaion2B-en-research-safe", "laion/laion400m"]
+    monkeypatch.setattr(
+        preflight, "look_up_dataset", lambda n: Checkpoint("gated" if "re" in n else "open")
+    )
+    assert _missing(run, tmp_path, paths) == []
+    items = preflight.inspect(run, tmp_path, _needed(run, paths))
+    assert items[0].state == "links from laion/laion400m, open"
 
 
 def test_too_little_disk_is_told(root, tmp_path, machine):
@@ -148,16 +202,28 @@ def test_the_estimates_grow_with_the_data(root):
     def of(rows):
         run = _run(root, "config", rows={"laion": rows})
         needed = needed_by(run, None)
-        return preflight.disk(run, needed), preflight.hours(run, needed, 0)
+        return estimate.disk(run, needed), estimate.hours(run, needed, 0)
 
     (disk, time), (more_disk, more_time) = of(1_000_000), of(10_000_000)
     assert 0 < 2 * disk < more_disk
     assert 0 < 2 * time < more_time
 
 
+def test_the_disk_of_the_demo_is_what_it_took(root):
+    run = _run(root, "demo")
+    # README: results take 0.6 GB.
+    assert estimate.disk(run, needed_by(run, None)) == pytest.approx(0.6, rel=0.2)
+
+
+def test_what_is_downloaded_takes_disk_once(root):
+    run = _run(root, "quick")
+    before, after = (estimate.disk(run, needed) for needed in (_needed(run), needed_by(run, None)))
+    assert before - after == pytest.approx((815_585_330 + 252_907_541) / 1e9)
+
+
 def _hours(root, **changes):
     run = _run(root, "config", **changes)
-    return preflight.hours(run, needed_by(run, None), 0)
+    return estimate.hours(run, needed_by(run, None), 0)
 
 
 def test_the_estimate_holds_the_sweep(root):
@@ -179,7 +245,7 @@ def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
     def inspected():
         run = _run(root, "store", store=str(tmp_path / "mine"))
         needed = needed_by(run, None)
-        return preflight.inspect(run, tmp_path, needed), preflight.hours(run, needed, 2)
+        return preflight.inspect(run, tmp_path, needed), estimate.hours(run, needed, 2)
 
     (tmp_path / "mine").mkdir()
     items, _ = inspected()

@@ -1,4 +1,4 @@
-"""Write what README.md and config/README.md take from registries and schemas (`make docs`)."""
+"""Write what documents take from registries, schemas and the plan of a run (`make docs`)."""
 
 import re
 import subprocess
@@ -71,15 +71,10 @@ def rule_graph() -> str:
 
     An arrow that follows from others is left out, else there would be twice as many.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", folder]
-        words += ["--configfile", str(ROOT / "config/demo.yaml"), "--rulegraph", "mermaid-js"]
-        command = [sys.executable, "-m", "snakemake", "results/demo/report.html", *words]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]$", done.stdout, flags=re.M))
-    arrows = re.findall(r"^\s*(id\d+) --> (id\d+)$", done.stdout, flags=re.M)
+    config = ["--configfile", str(ROOT / "config/demo.yaml")]
+    told = plan("results/demo/report.html", *config, "--rulegraph", "mermaid-js")
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]$", told, flags=re.M))
+    arrows = re.findall(r"^\s*(id\d+) --> (id\d+)$", told, flags=re.M)
     stages = rules_by_stage(set(names.values()))
     order = [rule for rules in stages.values() for rule in rules]
     kept = reduce_graph({(names[start], names[end]) for start, end in arrows})
@@ -88,6 +83,60 @@ def rule_graph() -> str:
         lines += [f"  subgraph {stage}", *(f"    {rule}" for rule in rules), "  end"]
     where = sorted(kept, key=lambda arrow: [order.index(rule) for rule in arrow])
     return "\n".join([*lines, *(f"  {start} --> {end}" for start, end in where), "```"]) + "\n"
+
+
+def plan(*words: str) -> str:
+    """What Snakemake prints of a run in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = ["--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", folder]
+        command = [sys.executable, "-m", "snakemake", *words, *place]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
+def jobs_table() -> str:
+    """The jobs of the paper's run by rule, and what each asks a cluster for."""
+    told = plan("--dry-run", "--workflow-profile", "none", "--cores", "64")
+    jobs, cores = {}, 1
+    # Of each job, those of groups indented: its rule, its cores if several, what it asks for.
+    for rule, threads, resources in re.findall(
+        r"^ *(?:local)?rule (\w+):|^ *threads: (\d+)|^ *resources: (.*)", told, flags=re.M
+    ):
+        if rule:
+            own, cores = jobs.setdefault(rule, []), 1
+        elif threads:
+            cores = int(threads)
+        else:
+            asked = re.findall(r"(\w+)=(\d+)(?=,|$)", resources)
+            own.append({"cores": cores} | {name: int(number) for name, number in asked})
+    lines = [
+        "| rule | jobs | GPUs | cores | memory, GB | time limit, h | hours asked for |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    every = []
+    for rules in rules_by_stage(set(jobs)).values():
+        for rule in rules:
+            own = jobs[rule]
+            every += own
+            lines.append(
+                f"| `{rule}` | {len(own)} | {spread(own, 'gpu', 1)} | {spread(own, 'cores', 1)} "
+                f"| {spread(own, 'mem_mb', 1000)} | {spread(own, 'runtime', 60)} "
+                f"| {sum(job['runtime'] for job in own) / 60:,.0f} |"
+            )
+    hours = sum(job["runtime"] for job in every) / 60
+    return "\n".join([*lines, f"| all | {len(every)} | | | | | {hours:,.0f} |"]) + "\n"
+
+
+def spread(jobs: list[dict[str, int]], name: str, unit: int) -> str:
+    """From the least to the most that jobs ask for, in these units."""
+    asked = [job.get(name, 0) / unit for job in jobs]
+    low, high = (
+        f"{number:,.{0 if number >= 10 or unit == 1 else 1}f}"
+        for number in (min(asked), max(asked))
+    )
+    return low if low == high else f"{low}–{high}"
 
 
 def rules_by_stage(rules: set[str]) -> dict[str, list[str]]:
@@ -138,6 +187,7 @@ def documents() -> dict[Path, str]:
     registries = (
         "models",
         "datasets",
+        "downloads",
         "saes",
         "targets",
         "contents",
@@ -147,7 +197,8 @@ def documents() -> dict[Path, str]:
     )
     for name in ("config", *registries):
         text = fill(text, name, describe(read_schema(name)))
-    return {**filled, config: text}
+    cluster = ROOT / "docs/cluster.md"
+    return {**filled, config: text, cluster: fill(cluster.read_text(), "jobs", jobs_table())}
 
 
 if __name__ == "__main__":

@@ -8,4 +8,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import binding
 from isoenergy.embed.embed import embed_dataset
 
-binding.run(embed_dataset, globals().get("snakemake"))
+# Worker processes import this file.
+if __name__ == "__main__":
+    binding.run(embed_dataset, globals().get("snakemake"))

@@ -15,12 +15,23 @@ from isoenergy.errors import InputError
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
 
-REGISTRIES = ("models", "datasets", "saes", "targets", "toy_search", "paper_values", "claims")
+REGISTRIES = (
+    "models",
+    "datasets",
+    "downloads",
+    "saes",
+    "targets",
+    "toy_search",
+    "paper_values",
+    "claims",
+)
 # The toy experiments of Table 5, keys of the block `toy`.
 EXPERIMENTS = ("toy-1", "toy-2")
 LOCAL = "local"
-# The source of data sets whose pictures are fetched from a list.
-LINKS = "links"
+# The sources of data sets whose pictures are fetched from a list: of the hub's, or of its own.
+LINKS, EDITS = "links", "fashioniq"
+# The source of data sets that are downloaded whole.
+COCO = "coco"
 # The beta of an SAE whose beta the sweep selects.
 AUTO = "auto"
 # What a target may need of a config, for messages.
@@ -49,7 +60,7 @@ class Run:
         As the config schema has it.
     source : str
         Where the config is from, for messages.
-    models, datasets, saes, targets, toy_search, paper_values, claims : dict of str to dict
+    models, datasets, downloads, saes, targets, toy_search, paper_values, claims : dict of dicts
         All rows of the registries, by name.
     """
 
@@ -57,6 +68,7 @@ class Run:
     source: str
     models: Mapping[str, Mapping[str, Any]]
     datasets: Mapping[str, Mapping[str, Any]]
+    downloads: Mapping[str, Mapping[str, Any]]
     saes: Mapping[str, Mapping[str, Any]]
     targets: Mapping[str, Mapping[str, Any]]
     toy_search: Mapping[str, Mapping[str, Any]]
@@ -90,14 +102,27 @@ class Run:
         return self.datasets[dataset]["source"] == STORE
 
     def reads_folder(self, dataset: str) -> bool:
-        """Whether a data set is read from a folder of this machine."""
-        source = self.datasets[dataset]["source"]
-        named = dataset in self.config["folders"]
-        return source not in ("scenes", STORE, LINKS) or (source == LINKS and named)
+        """Whether a data set is read from files: of a folder of this machine, or downloaded."""
+        made = self.datasets[dataset]["source"] in ("scenes", STORE)
+        return not made and not self.is_fetched(dataset)
 
     def is_fetched(self, dataset: str) -> bool:
         """Whether the pictures of a data set are fetched from a list of links."""
-        return self.datasets[dataset]["source"] == LINKS and not self.reads_folder(dataset)
+        listed = self.datasets[dataset]["source"] in (LINKS, EDITS)
+        return listed and dataset not in self.config["folders"]
+
+    def lists_edits(self, dataset: str) -> bool:
+        """Whether a data set that is fetched has source, target and relative captions."""
+        return self.is_fetched(dataset) and self.datasets[dataset]["source"] == EDITS
+
+    def published(self, dataset: str) -> list[str]:
+        """Rows of ``downloads.tsv`` that a data set without a folder is made of."""
+        own = self.datasets[dataset]
+        return [
+            name
+            for name, row in self.downloads.items()
+            if row["source"] == own["source"] and row["split"] in (None, own["split"])
+        ]
 
     def links(self, dataset: str) -> int:
         """How many links are asked of a data set that is fetched."""
@@ -107,6 +132,26 @@ class Run:
         """Names of the ranges of links of a data set that is fetched, one job each."""
         count = math.ceil(self.links(dataset) / self.config["download"]["range"])
         return [f"{part:05d}" for part in range(count)]
+
+    def pictures(self, dataset: str) -> int:
+        """About how many pictures a data set has that is not a store; 0 if nothing says."""
+        row = self.datasets[dataset]
+        rows = self.config["rows"].get(dataset) or row.get("rows") or 0
+        pictures = math.ceil(rows / (row.get("captions") or 1))
+        return pictures * (2 if row["kind"] == "edits" else 1)
+
+    def embedding_ranges(self, dataset: str) -> list[str]:
+        """Names of the ranges of pictures of a data set that are embedded by a job each.
+
+        They are planned before the data are there; the last takes all that is left.
+        """
+        size = self.config["embed"]["range"]
+        count = math.ceil(self.pictures(dataset) / size) if size else 1
+        return [f"{number:05d}" for number in range(max(count, 1))]
+
+    def is_scattered(self, dataset: str) -> bool:
+        """Whether a data set is embedded by several jobs."""
+        return not self.adopted(dataset) and len(self.embedding_ranges(dataset)) > 1
 
     def pictured(self) -> list[str]:
         """Measured data sets that come with pictures."""
@@ -313,6 +358,12 @@ def _problems(run: Run) -> Iterator[str]:
                 yield f"unknown key {key}.{name}; {choose(name, list(run.datasets))}"
     if parts["classes"] and not parts["classes_train"]:
         yield "key datasets.classes_train is null; datasets.classes needs it for the classifier"
+    embed = config["embed"]
+    if embed["range"] and embed["range"] % embed["part"]:
+        yield (
+            f"key embed.range is {embed['range']} and embed.part is {embed['part']}; a job embeds "
+            "whole parts, make range a multiple of part"
+        )
     yield from _unset_problems(run)
     yield from _sweep_problems(run)
     yield from _size_problems(run)
@@ -345,8 +396,10 @@ def _unset_problems(run: Run) -> Iterator[str]:
         source = run.datasets[name]["source"]
         if source == "scenes" and name not in config["rows"]:
             yield f"key rows.{name} is missing; scenes are drawn in the number asked for"
-        if run.reads_folder(name) and name not in config["folders"]:
+        if run.reads_folder(name) and source != COCO and name not in config["folders"]:
             yield f"key folders.{name} is missing; it says where {name} lies on this machine"
+        if source in (COCO, EDITS) and run.datasets[name]["split"] is None:
+            yield f"config/datasets.tsv: {name} of source {source} has no split; train or val"
         if run.is_fetched(name) and not run.links(name):
             yield f"key rows.{name} is missing; links are fetched in the number asked for"
 

@@ -55,6 +55,15 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or a copy where the file system has no links."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -1,7 +1,8 @@
-"""What the model hub says of a checkpoint, asked before anything is downloaded."""
+"""What the model hub says of a checkpoint or data set, asked before anything is downloaded."""
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 4.0
+# What is read of an answer; a data set is described file by file.
+_MOST_BYTES = 2**24
 State = Literal["present", "open", "gated", "absent", "silent", "untold"]
 
 
@@ -52,7 +56,7 @@ def look_up(checkpoint: str, revision: str | None, file: str = "config.json") ->
         return Checkpoint("present")
     if isinstance(try_to_load_from_cache(checkpoint, file, revision=revision), str):
         return Checkpoint("present")
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+    if is_offline():
         return Checkpoint("silent")
     where = f"{os.environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{checkpoint}"
     where += f"/resolve/{revision or 'main'}"
@@ -63,6 +67,41 @@ def look_up(checkpoint: str, revision: str | None, file: str = "config.json") ->
     status, headers = _head(f"{where}/model.safetensors")
     size = headers.get("X-Linked-Size") or (headers.get("Content-Length") if status == 200 else "")
     return Checkpoint("open", int(size) if size and size.isdigit() else None)
+
+
+def look_up_dataset(name: str) -> Checkpoint:
+    """Ask the hub for a data set, whose parquet files are read there.
+
+    Parameters
+    ----------
+    name : str
+    """
+    if is_offline():
+        return Checkpoint("silent")
+    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    status, headers, told = _ask(f"{hub}/api/datasets/{name}", "GET")
+    state = _state(status, headers)
+    if state != "open" or 300 <= status < 400:  # it has another name now, and can be read by both
+        return Checkpoint(state)
+    try:
+        described = json.loads(told)
+        files = [file["rfilename"] for file in described["siblings"]]
+        gated = described.get("gated", False)
+    except (ValueError, TypeError, KeyError):
+        return Checkpoint("silent")
+    parquet = sorted(file for file in files if file.endswith(".parquet"))
+    if not parquet:
+        return Checkpoint("absent")
+    if not gated:
+        return Checkpoint("open")
+    # A gated one is described to everyone; its files are given to those who were let in.
+    status, headers = _head(f"{hub}/datasets/{name}/resolve/main/{quote(parquet[0])}")
+    return Checkpoint(_state(status, headers))
+
+
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` says that the hub is not to be asked."""
+    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def _state(status: int | None, headers: Any) -> State:
@@ -85,14 +124,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _head(url: str) -> tuple[int | None, Any]:
     """Status and headers; no status where nothing answers in time."""
+    return _ask(url, "HEAD")[:2]
+
+
+def _ask(url: str, method: str) -> tuple[int | None, Any, bytes]:
+    """Status, headers and the beginning of the body."""
     from huggingface_hub.utils import build_hf_headers
 
     opener = urllib.request.build_opener(_NoRedirect)
     try:
-        request = urllib.request.Request(url, method="HEAD", headers=build_hf_headers())
+        request = urllib.request.Request(url, method=method, headers=build_hf_headers())
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return answer.status, answer.headers
+            return answer.status, answer.headers, answer.read(_MOST_BYTES)
     except urllib.error.HTTPError as error:
-        return error.code, error.headers
+        return error.code, error.headers, b""
     except (OSError, ValueError, HTTPException):
-        return None, {}
+        return None, {}, b""

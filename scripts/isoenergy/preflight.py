@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoenergy.config import Run
+from isoenergy.config import COCO, Run
+from isoenergy.data.download import why_not
+from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
-from isoenergy.hub import Checkpoint, look_up
+from isoenergy.estimate import (
+    GB,
+    Needed,
+    bytes_of_pictures,
+    disk,
+    hours,
+    rounded,
+    shape_of,
+    told_time,
+)
+from isoenergy.hub import Checkpoint, look_up, look_up_dataset
 
-# Rough figures for estimates. On one data-centre GPU, not measured by us: pictures that it embeds
-# per second, and pairs that SAE training takes per second with expansion 8 and 20 non-zeros per
-# code; its work grows with both.
-PICTURE_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 30_000, 400, 50_000
-# On one CPU core, measured on a machine shared with other work: ViT-B/32, whose embeddings are 512
-# wide, and an SAE of 2,048 atoms of 256 with 20 non-zeros per code. Wider encoders are larger.
-CPU_PICTURES_PER_SECOND, CPU_TEXTS_PER_SECOND, CPU_PAIRS_PER_SECOND = 2, 3, 2_000
-SMALL_WIDTH, LARGER = 512, 10
 # Without a GPU a run may take a night.
 MOST_CPU_HOURS = 12
-_GB = 1e9
-
-
-@dataclass(frozen=True)
-class Needed:
-    """What targets need that is not made yet.
-
-    Attributes
-    ----------
-    stores : tuple of (str, str)
-        Model and data set of every store to embed.
-    datasets : tuple of str
-        Data sets to read.
-    trains : bool
-        Whether SAEs are trained.
-    """
-
-    stores: tuple[tuple[str, str], ...]
-    datasets: tuple[str, ...]
-    trains: bool
 
 
 def needed_by(
@@ -52,6 +35,7 @@ def needed_by(
     paths: Iterable[str] | None,
     embedded: Callable[[str, str], bool] = lambda model, dataset: False,
     read: Callable[[str], bool] = lambda dataset: False,
+    lacked: Callable[[str], Sequence[str]] = lambda dataset: (),
 ) -> Needed:
     """What the run needs for some of its files, told by the names in their paths.
 
@@ -64,6 +48,8 @@ def needed_by(
         Whether the store of a model and a data set is made.
     read : callable
         Whether a data set is read.
+    lacked : callable
+        Rows of ``downloads.tsv`` that a data set needs and that are not downloaded.
     """
     stores, datasets, trains = set(), set(), paths is None
     drawn = run.drawn()
@@ -89,10 +75,12 @@ def needed_by(
             datasets.add(run.config["encoder_training"]["dataset"])
     stores = {pair for pair in stores if not embedded(*pair)}
     datasets = {d for d in datasets | {d for _, d in stores} if d in drawn and not read(d)}
+    wanted = [name for name in drawn if name in datasets]
     return Needed(
         tuple((m, d) for m in run.config["models"] for d in drawn if (m, d) in stores),
-        tuple(d for d in drawn if d in datasets),
+        tuple(wanted),
         trains,
+        tuple((name, file) for name in wanted for file in lacked(name)),
     )
 
 
@@ -113,7 +101,14 @@ class Item:
     missing: str | None = None
 
 
-def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) -> list[Item]:
+def inspect(
+    run: Run,
+    root: str | Path,
+    needed: Needed,
+    deployed: bool = False,
+    addresses: Callable[[str], Sequence[str]] = lambda file: (),
+    queued: bool = False,
+) -> list[Item]:
     """Every data set, encoder and resource that is needed, and whether it is at hand.
 
     Parameters
@@ -124,20 +119,33 @@ def inspect(run: Run, root: str | Path, needed: Needed, deployed: bool = False) 
     needed : Needed
     deployed : bool
         Whether jobs get environments of their own, that of downloads among them.
+    addresses : callable
+        Where a row of ``downloads.tsv`` can be had.
+    queued : bool
+        Whether jobs go to the queue of a cluster, so that GPUs of this machine do not matter.
     """
     root = Path(root)
-    items = [_store(run, name) for name in run.measured() if run.adopted(name)]
-    items += [_dataset(run, root, name) for name in needed.datasets]
-    if not deployed and any(map(run.is_fetched, needed.datasets)):
-        items.append(_fetcher(run, root))
     models = list(dict.fromkeys(model for model, _ in needed.stores))
     hub = [model for model in models if not run.is_local(model)]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        found = list(pool.map(_look_up, [run.models[model] for model in hub]))
+    files = list(dict.fromkeys(file for _, file in needed.files))
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        found = pool.map(_look_up, [run.models[model] for model in hub])
+        listed = pool.map(lambda name: _look_up_links(run, name), needed.datasets)
+        private = run.config["download"]["private_addresses"]
+        refused = pool.map(lambda file: why_not(addresses(file), private), files)
+        reasons = dict(zip(files, refused, strict=True))
+        answers = dict(zip(needed.datasets, listed, strict=True))
+        told = dict(zip(hub, found, strict=True))
+    items = [_store(run, name) for name in run.measured() if run.adopted(name)]
+    for name in needed.datasets:
+        own = {file: reasons[file] for dataset, file in needed.files if dataset == name}
+        items.append(_dataset(run, root, name, own, answers[name]))
+    if not deployed and any(map(run.is_fetched, needed.datasets)):
+        items.append(_fetcher(run, root))
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
-    items += [_encoder(run, m, told) for m, told in zip(hub, found, strict=True)]
+    items += [_encoder(run, m, told[m]) for m in hub]
     items.append(_disk(run, root, needed))
-    items.append(_gpu(run, needed))
+    items.append(_gpu(run, needed, queued))
     return items
 
 
@@ -187,38 +195,100 @@ def _encoder(run: Run, model: str, told: Checkpoint) -> Item:
         "absent": f"model {model}: the hub has no {row['checkpoint']} at revision "
         f"{row['revision'] or 'main'}; correct config/models.tsv",
     }
-    size = f"{_round(told.size / _GB)} GB" if told.size else ""
+    size = f"{rounded(told.size / GB)} GB" if told.size else ""
     state = _STATES[told.state]
     return Item("encoder", model, state, row["licence"] or "", size, lacking.get(told.state))
 
 
-def _dataset(run: Run, root: Path, name: str) -> Item:
+def _dataset(
+    run: Run,
+    root: Path,
+    name: str,
+    reasons: Mapping[str, str | None],
+    listed: tuple[str, Checkpoint] | None,
+) -> Item:
     from isoenergy.data.folder import find_layout
+    from isoenergy.data.unpacked import Unpacked
 
     row = run.datasets[name]
-    pictures, _ = _rows(run, name)
-    size = f"{_round(pictures * PICTURE_BYTES / _GB)} GB"
-    if run.is_fetched(name):
-        return _links(run, root, name, size)
+    size = f"{rounded(bytes_of_pictures(run, name) / GB)} GB"
+    licence = row["licence"] or ""
+    if listed is not None:
+        return _listed(run, name, size, *listed)
     if row["source"] == "scenes":
         return Item("data set", name, "is drawn here", "", size)
-    folder = run.config["folders"][name]
-    try:
-        find_layout(root / folder, row["source"])
-    except InputError as error:
-        told = f"data set {name}: {error}"
-        return Item("data set", name, f"not in {folder}", row["licence"] or "", size, told)
-    return Item("data set", name, f"is in {folder}", row["licence"] or "", size)
+    if name in run.config["download"]["lists"]:
+        return _links(run, root, name, size)
+    state, lacking = "is downloaded", _unreachable(name, reasons)
+    folder = run.config["folders"].get(name)
+    if folder is not None:
+        state = f"is in {folder}"
+        try:
+            # The names of ImageNet's classes may be among what is downloaded first.
+            if not reasons:
+                find_layout(Unpacked(root / folder), row["source"], row["split"])
+            elif not (root / folder).is_dir():
+                raise InputError(f"{folder} is not a folder; correct the key folders of the config")
+        except InputError as error:
+            state, lacking = f"not in {folder}", f"data set {name}: {error}"
+    elif reasons:
+        took = rounded(sum(run.downloads[file]["bytes"] for file in reasons) / GB)
+        state = f"at most {took} GB of files to download"
+        if row["source"] == COCO:
+            state = f"{took} GB to download"
+        state += ", which cannot be had" if lacking else ", there"
+    return Item("data set", name, state, licence, size, lacking)
+
+
+def _unreachable(name: str, reasons: Mapping[str, str | None]) -> str | None:
+    """A sentence on files that cannot be had."""
+    refused = {file: why for file, why in reasons.items() if why is not None}
+    if not refused:
+        return None
+    file, why = next(iter(refused.items()))
+    more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+    return (
+        f"data set {name}: {file}{more} cannot be downloaded ({why}); name its folder under the "
+        "key folders if you have it, or a server of your own under download.server"
+    )
+
+
+def _look_up_links(run: Run, name: str) -> tuple[str, Checkpoint] | None:
+    """Which list of links on the hub is read, and what the hub says of it; None for others."""
+    lists = name in run.config["download"]["lists"]
+    if not run.is_fetched(name) or run.lists_edits(name) or lists:
+        return None
+    row = run.datasets[name]
+    told = look_up_dataset(row["primary"])
+    if told.state in ("gated", "absent") and row["mirror"]:
+        second = look_up_dataset(row["mirror"])
+        if second.state == "open":
+            return row["mirror"], second
+    return row["primary"], told
+
+
+def _listed(run: Run, name: str, size: str, source: str, told: Checkpoint) -> Item:
+    """A data set whose links the hub lists."""
+    own = "or name parquet files of your own under download.lists"
+    lacking = {
+        "gated": f"data set {name}: the list of links {source} is gated: accept its terms on the "
+        f"hub and run `hf auth login`, {own}",
+        "absent": f"data set {name}: the hub has no {source}; correct config/datasets.tsv, {own}",
+        "silent": f"data set {name}: the model hub cannot be reached, and its links are read from "
+        f"it ({source}); try again later, {own}",
+    }
+    state = f"links from {source}, {_STATES[told.state].removeprefix('on the hub, ')}"
+    licence = run.datasets[name]["licence"] or ""
+    return Item("data set", name, state, licence, size, lacking.get(told.state))
 
 
 def _links(run: Run, root: Path, name: str, size: str) -> Item:
-    metadata = run.config["download"]["lists"].get(name)
-    row = run.datasets[name]
-    if metadata is None:
-        return Item("data set", name, f"links from {row['primary']}", row["licence"] or "", size)
+    """A data set whose links are in files of the user."""
+    metadata = run.config["download"]["lists"][name]
+    licence = run.datasets[name]["licence"] or ""
     told = f"data set {name}: {metadata} does not exist; correct the key download.lists"
     lacking = None if (root / metadata).exists() else told
-    return Item("data set", name, f"links from {metadata}", row["licence"] or "", size, lacking)
+    return Item("data set", name, f"links from {metadata}", licence, size, lacking)
 
 
 def _fetcher(run: Run, root: Path) -> Item:
@@ -236,139 +306,39 @@ def _fetcher(run: Run, root: Path) -> Item:
 def _store(run: Run, name: str) -> Item:
     folder = run.datasets[name]["path"]
     try:
-        rows, dim = _shape(folder)
+        rows, dim = shape_of(folder)
     except InputError as error:
         return Item("store", name, f"not in {folder}", missing=f"data set {name}: {error}")
     return Item("store", name, f"{rows:,} rows of {dim} in {folder}")
-
-
-def _shape(folder: str) -> tuple[int, int]:
-    """Rows and width of the images of a store made elsewhere, by the headers of its files."""
-    from isoenergy.embed.layout import find_arrays
-    from isoenergy.files import open_npy
-
-    shapes = [open_npy(path).shape for path in find_arrays(Path(folder))["image"]]
-    return sum(shape[0] for shape in shapes), shapes[0][-1]
 
 
 def _disk(run: Run, root: Path, needed: Needed) -> Item:
     place = (root / run.results).resolve()
     while not place.exists():
         place = place.parent
-    free, wanted = shutil.disk_usage(place).free / _GB, disk(run, needed)
+    free, wanted = shutil.disk_usage(place).free / GB, disk(run, needed)
     lacking = (
-        f"{place} has {_round(free)} GB free, and about {_round(wanted)} GB are needed; set key "
+        f"{place} has {rounded(free)} GB free, and about {rounded(wanted)} GB are needed; set key "
         "results to a folder on a larger disk"
     )
-    told = f"{_round(free)} GB free"
-    return Item("disk", "", told, "", f"{_round(wanted)} GB", lacking if free < wanted else None)
+    told = f"{rounded(free)} GB free"
+    return Item("disk", "", told, "", f"{rounded(wanted)} GB", lacking if free < wanted else None)
 
 
-def _gpu(run: Run, needed: Needed) -> Item:
+def _gpu(run: Run, needed: Needed, queued: bool) -> Item:
+    gpu_hours = hours(run, needed, 0)
+    if queued:
+        return Item("time", "", f"in the queue; {told_time(gpu_hours)} on one GPU")
     found, cores = count_gpus(), os.cpu_count() or 1
-    gpu_hours, cpu_hours = hours(run, needed, 0), hours(run, needed, cores)
+    cpu_hours = hours(run, needed, cores)
     on_hub = any(not run.is_local(model) for model, _ in needed.stores)
     if found:
-        return Item("time", "", f"{found} GPU{'s' * (found > 1)}; {_told(gpu_hours)} on one")
-    on_cpu = f"no GPU; {_told(cpu_hours)} on {cores} CPU core{'s' * (cores > 1)}"
+        return Item("time", "", f"{found} GPU{'s' * (found > 1)}; {told_time(gpu_hours)} on one")
+    on_cpu = f"no GPU; {told_time(cpu_hours)} on {cores} CPU core{'s' * (cores > 1)}"
     lacking = None
     if on_hub and cpu_hours > MOST_CPU_HOURS:
         lacking = (
             "no NVIDIA GPU is found (nvidia-smi), and without one its encoders and SAEs take "
-            f"{_told(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
+            f"{told_time(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
         )
     return Item("time", "", on_cpu, missing=lacking)
-
-
-def count_gpus() -> int:
-    """How many NVIDIA GPUs ``nvidia-smi`` lists."""
-    smi = shutil.which("nvidia-smi")
-    if not smi:
-        return 0
-    told = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)
-    return told.stdout.count("UUID: GPU-") if told.returncode == 0 else 0
-
-
-def estimate(run: Run, needed: Needed) -> str:
-    """Roughly what a run needs in disk and hours of one GPU, as a phrase."""
-    wanted, time = _round(disk(run, needed)), _round(hours(run, needed, 0))
-    return f"about {wanted} GB of disk and {time} GPU hours"
-
-
-def disk(run: Run, needed: Needed) -> float:
-    """Roughly how many GB pictures, embeddings and codes take."""
-    vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
-    size = sum(_rows(run, name)[0] * PICTURE_BYTES for name in needed.datasets)
-    for model, name in needed.stores:
-        size += 2 * _rows(run, name)[1] * (run.models[model]["dim"] or 0) * vector_bytes
-    if needed.trains and run.train in run.drawn():
-        non_zeros = sum(run.sae_sizes(sae)[1] for _, sae in run.trained())
-        size += len(run.config["seeds"]) * _rows(run, run.train)[1] * 2 * non_zeros * 8
-    return size / _GB
-
-
-def hours(run: Run, needed: Needed, cores: int) -> float:
-    """Roughly how long embedding and training take, on so many CPU cores or for 0 on one GPU.
-
-    Small encoders are left out; they take minutes.
-    """
-    seconds = 0.0
-    for model, name in needed.stores:
-        if run.is_local(model):
-            continue
-        pictures, texts = _rows(run, name)
-        slower = 1 if (run.models[model]["dim"] or 0) <= SMALL_WIDTH else LARGER
-        if cores:
-            seconds += slower * pictures / (cores * CPU_PICTURES_PER_SECOND)
-            seconds += slower * texts / (cores * CPU_TEXTS_PER_SECOND)
-        else:
-            seconds += texts / PICTURES_PER_SECOND
-    if needed.trains:
-        seconds += _training_seconds(run, cores)
-    return seconds / 3600
-
-
-def _training_seconds(run: Run, cores: int) -> float:
-    widths = {model: run.models[model]["dim"] or 0 for model in run.config["models"]}
-    if run.adopted(run.train):
-        try:
-            pairs, width = _shape(run.datasets[run.train]["path"])
-        except InputError:
-            return 0.0
-        widths = dict.fromkeys(widths, width)
-    else:
-        pairs = _rows(run, run.train)[1]
-    passes = len(run.config["seeds"]) * run.config["sae_training"]["epochs"]
-    jobs = [(model, *run.sae_sizes(sae), passes) for model, sae in run.trained()]
-    for model in run.swept():
-        sweep = run.config["beta_sweep"]
-        sizes = run.sae_sizes(sweep["sae"])
-        jobs.append((model, *sizes, len(run.sweep_betas()) * sweep["epochs"]))
-    if not cores:
-        work = sum(times * expansion * l0 / (8 * 20) for _, expansion, l0, times in jobs)
-        return work * pairs / PAIRS_PER_SECOND
-    work = sum(
-        times * expansion * l0 * widths[model] ** 2 / (8 * 20 * 256**2)
-        for model, expansion, l0, times in jobs
-    )
-    return work * pairs / (cores * CPU_PAIRS_PER_SECOND)
-
-
-def _rows(run: Run, name: str) -> tuple[int, int]:
-    """About how many pictures and how many rows a data set has."""
-    row = run.datasets[name]
-    rows = run.config["rows"].get(name) or row.get("rows") or 0
-    return -(-rows // (row.get("captions") or 1)), rows
-
-
-def _told(time: float) -> str:
-    if time < 1 / 12:
-        return "minutes"
-    if time < 1:
-        return f"about {5 * round(time * 12)} minutes"
-    return f"about {_round(time)} hour{'s' * (_round(time) != '1')}"
-
-
-def _round(number: float) -> str:
-    """Two significant digits, without an exponent."""
-    return f"{float(f'{max(number, 0.1 if number < 1 else 1):.2g}'):.{int(number < 1)}f}"

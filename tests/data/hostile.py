@@ -50,19 +50,41 @@ def turned(picture, orientation):
     return encoded(pixels, quality=95, exif=exif)
 
 
-def huge_png(width, height):
-    """A PNG of one grey value: a few kilobytes that decode to width x height pixels."""
+def _png(width, height, *chunks):
+    """A PNG of one bit a pixel, of any further chunks."""
 
     def chunk(kind, content):
         crc = zlib.crc32(kind + content).to_bytes(4, "big")
         return len(content).to_bytes(4, "big") + kind + content + crc
 
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((1, 0, 0, 0, 0))
+    parts = [(b"IHDR", header), *chunks, (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def _zeros(count):
+    """So many bytes of 0, a thousandth of that deflated."""
     packer = zlib.compressobj(9)
-    row = bytes(1 + (width + 7) // 8)
-    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    return start + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    pieces = [packer.compress(bytes(min(2**20, count - at))) for at in range(0, count, 2**20)]
+    return b"".join(pieces) + packer.flush()
+
+
+def huge_png(width, height):
+    """A PNG of one grey value: a few kilobytes that decode to width x height pixels."""
+    return _png(width, height, (b"IDAT", _zeros(height * (1 + (width + 7) // 8))))
+
+
+def stuffed_png(kind, size=400_000_000):
+    """A PNG of 80 x 60 pixels whose chunk of this kind inflates to so many bytes."""
+    body = _zeros(60 * 11)
+    stuffing = _zeros(size)
+    told = {
+        "IDAT": [(b"IDAT", stuffing)],
+        "zTXt": [(b"zTXt", b"Comment\0\0" + stuffing), (b"IDAT", body)],
+        "iTXt": [(b"iTXt", b"Comment\0\1\0\0\0" + stuffing), (b"IDAT", body)],
+        "iCCP": [(b"iCCP", b"profile\0\0" + stuffing), (b"IDAT", body)],
+    }
+    return _png(80, 60, *told[kind])
 
 
 def zip_bomb():
@@ -92,11 +114,12 @@ class Server:
     """Serves ``/KIND/NAME``; counts what it is asked for.
 
     A KIND of ``ok`` sends the picture NAME, the others fail in their own way. While ``away`` it
-    closes every connection without a word.
+    closes every connection without a word. ``published`` are further files, by path.
     """
 
-    def __init__(self, files):
+    def __init__(self, files, published=()):
         self.files, self.asked, self.away, self.stopped = files, Counter(), False, False
+        self.published = dict(published)
         whole = files["good0"]
         self.bodies = {
             "half": whole[: len(whole) * 4 // 5],
@@ -104,6 +127,7 @@ class Server:
             "html": b"<html><body>no picture here</body></html>",
             "bomb": zip_bomb(),
             "huge": huge_png(20_000, 20_000),
+            "stuffed": stuffed_png("zTXt", 100_000_000),
             "empty": b"",
             "pixel": encoded(Image.new("RGB", (1, 40)), "PNG"),
             "fat": bytes(3_000_000),
@@ -112,13 +136,24 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                _, kind, name = self.path.split("/")
                 outer.asked[self.path] += 1
+                if self.path in outer.published:
+                    content = outer.published[self.path]
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                    return
+                _, kind, name = self.path.split("/")
                 if outer.away:
                     self.close_connection = True
                     return
                 with contextlib.suppress(OSError):  # the other side has hung up
                     outer.answer(self, kind, name)
+
+            def do_HEAD(self):
+                self.send_response(200 if self.path in outer.published else 404)
+                self.end_headers()
 
             def log_message(self, *_):
                 pass

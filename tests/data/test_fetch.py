@@ -35,6 +35,7 @@ FAULTS = (
     ("bomb", 4, "not a picture"),
     ("empty", 4, "not a picture"),
     ("huge", 5, "picture has too many pixels"),
+    ("stuffed", 3, "not a picture"),
     ("pixel", 4, "picture has a side of one pixel"),
     ("fat", 4, "too many bytes"),
     ("announced", 3, "too many bytes"),

@@ -1,3 +1,12 @@
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -104,6 +113,106 @@ def test_the_mirror_is_asked_where_the_primary_is_not_given(metadata, monkeypatc
     with pytest.raises(InputError, match=r"laion/new/: PermissionError; laion/old has no parquet"):
         list_links(path, "laion", 5, "first", 0, None, "laion/new/", "laion/old")
     assert links.FIRST == "first"
+
+
+class _LoopbackHub(BaseHTTPRequestHandler):
+    """A hub with one data set, the parquet files of a folder, which it gives piece by piece."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        name, status, headers = self.path.rpartition("/")[2], 200, {"ETag": '"x"'}
+        files = sorted(self.server.folder.glob("*.parquet"))
+        if name == self.server.refused:
+            status, content = 403, b""
+        elif "/tree/" in self.path:
+            told = [
+                {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "0" * 40}
+                for f in files
+            ]
+            content = json.dumps(told).encode()
+        elif self.path.startswith("/api/"):
+            content = json.dumps({"id": "laion/new", "sha": "a" * 40, "siblings": []}).encode()
+        else:
+            status, whole = 206, (self.server.folder / name).read_bytes()
+            start, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            content = whole[start : end + 1]
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(whole)}"
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(metadata):
+    made = ThreadingHTTPServer(("127.0.0.1", 0), _LoopbackHub)
+    made.folder, made.asked, made.refused = metadata, [], None
+    made.daemon_threads = True
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def _list_from(hub, rows, sample):
+    """In a process of its own: the hub's client reads its settings once."""
+    path = hub.folder.parent / "links.parquet"
+    told = {"links": path, "dataset": "laion", "rows": rows, "sample": sample, "seed": 0}
+    told |= {"metadata": "null", "primary": "laion/new", "mirror": "null"}
+    script = Path(__file__).resolve().parents[2] / "scripts/data/list_links.py"
+    words = [word for key, value in told.items() for word in (f"--{key}", str(value))]
+    env = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(hub.folder.parent / "home")}
+    env["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_port}"
+    command = [sys.executable, str(script), *words]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return done, pd.read_parquet(path) if path.exists() else None
+
+
+@pytest.mark.parametrize("sample", ["first", "random"])
+def test_a_hub_gives_the_same_list_as_its_files(hub, sample):
+    local = _list(hub.folder, 130, sample)
+    (hub.folder.parent / "links.parquet").unlink()
+    done, remote = _list_from(hub, 130, sample)
+    assert done.returncode == 0, done.stderr
+    assert remote.equals(local)
+    assert {path.rpartition("/")[2] for path, part in hub.asked if part} == {
+        "part-0.parquet",
+        "part-1.parquet",
+    }
+
+
+def test_a_hub_that_stops_half_way_is_one_sentence(hub):
+    hub.refused = "part-1.parquet"
+    done, table = _list_from(hub, 130, "first")
+    assert done.returncode == 1
+    assert table is None
+    assert "laion/new/part-1.parquet cannot be read as parquet (403 Forbidden" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_connection_that_breaks_within_a_file_is_one_sentence(metadata, monkeypatch):
+    import huggingface_hub
+
+    class Breaking(io.BytesIO):
+        def read(self, size=-1):
+            if 4 < self.tell() < 2000:  # behind the first bytes, before the description
+                raise RuntimeError("the other side has hung up")
+            return super().read(size)
+
+    hub = _Hub(metadata)
+    hub.open = lambda name, mode: Breaking(Path(name).read_bytes())
+    monkeypatch.setattr(huggingface_hub, "HfFileSystem", lambda: hub)
+    with pytest.raises(
+        InputError, match=r"of laion cannot be read to its end \(RuntimeError: the o"
+    ):
+        list_links(metadata.parent / "l.parquet", "laion", 5, "first", 0, None, "a/b", None)
 
 
 def _range(folder, part, statuses):

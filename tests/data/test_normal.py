@@ -1,8 +1,11 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from hostile import encoded, huge_png, pictures, turned, upright
+from hostile import encoded, huge_png, pictures, stuffed_png, turned, upright
 from PIL import Image
 
 from isoenergy.data.normal import normal_picture
@@ -67,3 +70,44 @@ def test_a_large_picture_is_reduced_to_its_shorter_side():
 def test_what_cannot_be_used_says_why(content, told):
     with pytest.raises(InputError, match=told):
         normal_picture(content, 512)
+
+
+_PROBE = """
+import resource, sys
+from pathlib import Path
+from isoenergy.data.normal import normal_picture
+from isoenergy.errors import InputError
+normal_picture(Path(sys.argv[1]).read_bytes(), 512)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    told = normal_picture(Path(sys.argv[2]).read_bytes(), 512)[1]
+except InputError as error:
+    told = str(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("IDAT", ".jpg"),  # more than the picture needs is never made
+        ("zTXt", "not a picture"),
+        ("iTXt", "not a picture"),
+        ("iCCP", "not a picture"),
+    ],
+)
+def test_a_chunk_of_a_png_that_inflates_to_400_megabytes_takes_no_memory(
+    root, tmp_path, kind, told
+):
+    (tmp_path / "good").write_bytes(pictures(1)["alpha"])
+    (tmp_path / "bomb").write_bytes(stuffed_png(kind))
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, str(tmp_path / "good"), str(tmp_path / "bomb")],
+        env={**os.environ, "PYTHONPATH": str(root / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    megabytes, _, found = done.stdout.strip().partition(" ")
+    assert found == told
+    assert int(megabytes) < 40

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -6,8 +7,9 @@ import pytest
 
 from isoenergy.data.folder import find_layout, read_folder
 from isoenergy.data.pairs import read_pairs
-from isoenergy.data.published import TEMPLATES
+from isoenergy.data.published import TEMPLATES, lacks_index
 from isoenergy.data.shards import decode_picture, encode_png, read_pictures
+from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
 
 
@@ -21,9 +23,10 @@ def _json(path, content):
     path.write_text(json.dumps(content))
 
 
-def _read(folder, source, kind, rows=None):
-    pairs, images = folder.parent / "out/pairs.parquet", folder.parent / "out/images"
-    read_folder(folder, pairs, images, source, source, kind, rows, 0)
+def _read(folder, source, kind, split="train", downloads=()):
+    out = (folder or downloads[0].parent).parent / "out"
+    pairs, images = out / "pairs.parquet", out / "images"
+    read_folder(folder, downloads, pairs, images, source, source, split, kind, None, 0)
     shades = {k: int(np.asarray(decode_picture(c))[0, 0, 0]) for k, c in read_pictures(images)}
     return pd.read_parquet(pairs), shades, images
 
@@ -50,6 +53,32 @@ def test_coco_has_a_row_for_every_caption_in_the_order_of_its_pictures(coco):
     assert [shades[key] for key in usable["image"]] == [20, 20, 10]
 
 
+def test_coco_is_read_from_its_archives(coco, tmp_path):
+    table, shades, _ = _read(coco, "coco", "pairs")
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    for name in ("annotations", "train2017"):
+        with zipfile.ZipFile(downloads / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in (coco / name).iterdir():
+                archive.write(path, f"{name}/{path.name}")
+    from_zip, same, _ = _read(None, "coco", "pairs", downloads=sorted(downloads.iterdir()))
+    assert from_zip.equals(table)
+    assert same == shades
+    assert sorted(path.name for path in downloads.iterdir()) == ["annotations.zip", "train2017.zip"]
+
+
+def test_coco_val_is_the_other_part(coco):
+    _picture(coco / "val2017/000000000007.png", 70)
+    told = {
+        "images": [{"id": 7, "file_name": "000000000007.png"}],
+        "annotations": [{"image_id": 7, "caption": "v"}],
+    }
+    _json(coco / "annotations/captions_val2017.json", told)
+    table, shades, _ = _read(coco, "coco", "pairs", "val")
+    assert table["caption"].tolist() == ["v"]
+    assert list(shades.values()) == [70]
+
+
 def test_a_table_of_the_users_own_goes_first(coco):
     pd.DataFrame({"image": ["train2017/000000000001.png"], "caption": ["mine"]}).to_csv(
         coco / "pairs.csv", index=False
@@ -66,11 +95,12 @@ def _imagenet(folder, index):
     return folder
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_imagenet_takes_numbers_and_names_from_its_index(tmp_path, beside):
-    folder = tmp_path / "imagenet/val"
-    index = (folder.parent if beside else folder) / "imagenet_class_index.json"
-    table, shades, images = _read(_imagenet(folder, index), "imagenet", "classes")
+@pytest.mark.parametrize("where", ["imagenet/val", "imagenet", "downloads"])
+def test_imagenet_takes_numbers_and_names_from_its_index(tmp_path, where):
+    folder = _imagenet(tmp_path / "imagenet/val", tmp_path / where / "imagenet_class_index.json")
+    assert lacks_index(folder, "imagenet") == (where == "downloads")
+    downloads = [tmp_path / where / "imagenet_class_index.json"] if where == "downloads" else []
+    table, shades, images = _read(folder, "imagenet", "classes", None, downloads)
     assert [(shades[k], n) for k, n in zip(table["image"], table["label"], strict=True)] == [
         (10, 0),
         (11, 0),
@@ -99,7 +129,8 @@ def test_no_class_is_invented(tmp_path):
         _read(folder, "imagenet", "classes")
 
 
-def test_fashioniq_pools_its_categories_with_a_row_per_caption(tmp_path):
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_fashioniq_pools_its_categories_with_a_row_per_caption(tmp_path, split):
     folder = tmp_path / "fashioniq"
     for name, shade in (("A1", 10), ("B2", 20), ("C3", 30)):
         _picture(folder / f"images/{name}.png", shade)
@@ -109,8 +140,8 @@ def test_fashioniq_pools_its_categories_with_a_row_per_caption(tmp_path):
         ("toptee", "B2", "A1"),
     ):
         entry = {"target": target, "candidate": source, "captions": [f"{category} 1", "2"]}
-        _json(folder / f"captions/cap.{category}.train.json", [entry])
-    table, shades, _ = _read(folder, "fashioniq", "edits")
+        _json(folder / f"captions/cap.{category}.{split}.json", [entry])
+    table, shades, _ = _read(folder, "fashioniq", "edits", split)
     assert table["triplet"].tolist() == [0, 0, 1, 1, 2, 2]
     assert table["category"].tolist()[::2] == ["dress", "shirt", "toptee"]
     lost = "is not in the folder"
@@ -141,4 +172,4 @@ def test_json_of_another_form_gets_one_sentence(coco, content, told):
 
 def test_an_empty_folder_is_told_what_it_could_hold(tmp_path):
     with pytest.raises(InputError, match=r"nor annotations/captions_train2017\.json as it is pub"):
-        find_layout(tmp_path, "coco")
+        find_layout(Unpacked(tmp_path), "coco", "train")

@@ -12,6 +12,7 @@ from isoenergy.data.shards import (
     decode_picture,
     encode_png,
     list_shards,
+    locate_pictures,
     read_pictures,
     write_shard,
 )
@@ -152,3 +153,26 @@ def test_every_kind_of_picture_becomes_rgb(mode):
     decoded = decode_picture(saved(Image.new("RGB", (3, 2), "white").convert(mode), form))
     assert decoded.mode == "RGB"
     assert (np.asarray(decoded) == 255).all()
+
+
+def test_pictures_are_where_they_are_said_to_lie(tmp_path):
+    pictures = [(f"{i:03d}", bytes([i]) * (i * 700)) for i in range(9)]
+    write_shard(tmp_path / "1.tar", pictures[5:], ".png")
+    write_shard(tmp_path / "0.tar", [*pictures[:5], ("note.txt", b"no picture")], ".jpg")
+    with tarfile.open(tmp_path / "0.tar", "a") as tar:
+        tar.addfile(tarfile.TarInfo("000.txt"))
+    places = locate_pictures(tmp_path)
+    assert places["key"].tolist()[-4:] == [key for key, _ in pictures[5:]]
+    found = {
+        row.key: (tmp_path / row.shard).read_bytes()[row.offset : row.offset + row.size]
+        for row in places.itertuples()
+    }
+    assert found == dict(read_pictures(tmp_path))
+    assert found["008"] == pictures[8][1]
+
+
+def test_two_pictures_of_one_key_are_refused(tmp_path):
+    for shard in ("0.tar", "1.tar"):
+        write_shard(tmp_path / shard, [("007", b"x")], ".png")
+    with pytest.raises(InputError, match="holds two pictures with the key 007; make it again"):
+        locate_pictures(tmp_path)

@@ -8,9 +8,11 @@ import torch
 from isoenergy.data import scenes as drawing
 from isoenergy.data.scenes import SceneSet, write_scenes
 from isoenergy.data.shards import decode_picture, list_shards, read_pictures, write_shard
-from isoenergy.embed.embed import class_vectors, embed_dataset, embed_pictures, embed_texts
+from isoenergy.embed.embed import embed_dataset
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.parts import Embedding
 from isoenergy.embed.store import open_store
+from isoenergy.embed.texts import class_vectors, embed_texts
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, read_parquet, write_json, write_parquet
 
@@ -35,17 +37,18 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def embed(data, tiny_encoders, tmp_path):
-    def run(kind, family="clip", batch_size=7, dtype="float32", where=data, name="store"):
+    def run(kind, family="clip", batch_size=7, dtype="float32", where=data, name="store", part=100):
         embed_dataset(
             where / kind / "pairs.parquet",
             where / kind / "images",
             tmp_path / name / "store.json",
+            tmp_path / name / "parts",
             "few",
             kind,
             tiny_encoders[family],
-            batch_size,
-            dtype,
+            Embedding(batch_size, dtype, "float32", False, part, 0),
         )
+        assert not (tmp_path / name / "parts").exists()
         return open_store(tmp_path / name)
 
     return run
@@ -94,7 +97,10 @@ def test_a_class_vector_is_the_unit_mean_of_unit_prompts():
     corners = {"a cat": [1.0, 0.0], "the cat": [0.0, 1.0], "a dog": [0.6, 0.8], "the dog": [1, 0]}
     encoder = SimpleNamespace(
         spec=SimpleNamespace(dim=2, model="M"),
-        embed_texts=lambda texts: np.array([corners[text] for text in texts], dtype=np.float32),
+        hides_padding=False,
+        embed_texts=lambda texts, longest: np.array(
+            [corners[text] for text in texts], dtype=np.float32
+        ),
     )
     vectors = class_vectors(encoder, ["cat", "dog"], ["a {}", "the {}"], batch_size=3)
     np.testing.assert_allclose(vectors, [[0.5**0.5, 0.5**0.5], [0.8**0.5, 0.2**0.5]], atol=1e-6)
@@ -103,11 +109,11 @@ def test_a_class_vector_is_the_unit_mean_of_unit_prompts():
 def test_equal_texts_are_embedded_once_and_told_in_their_rows(monkeypatch):
     asked = []
 
-    def answer(texts):
+    def answer(texts, longest):
         asked.extend(texts)
         return np.array([[len(text), 0] for text in texts], dtype=np.float32)
 
-    encoder = SimpleNamespace(spec=SimpleNamespace(dim=2), embed_texts=answer)
+    encoder = SimpleNamespace(spec=SimpleNamespace(dim=2), embed_texts=answer, hides_padding=False)
     vectors = embed_texts(encoder, ["ccc", "a", "ccc", "bb", "a"], 2, "texts")
     assert vectors[:, 0].tolist() == [3, 1, 3, 2, 1]
     assert sorted(asked) == ["a", "bb", "ccc"]
@@ -190,20 +196,11 @@ def test_rows_whose_status_is_not_ok_are_not_embedded(data, embed, tmp_path):
     assert "status" not in store.metadata()
 
 
-def test_pictures_that_are_not_wanted_are_not_embedded(data, tiny_encoders):
-    encoder = load_encoder(tiny_encoders["clip"])
-    wanted = ["00000002", "00000011", "nowhere"]
-    position, vectors, failed = embed_pictures(encoder, data / "pairs/images", wanted, 8, "x")
-    assert position == {"00000002": 0, "00000011": 1}
-    assert vectors.shape == (2, 32)
-    assert failed == {"nowhere": "not in the shards"}
-
-
 def test_a_set_without_any_picture_is_refused(data, embed, tmp_path):
     (tmp_path / "pairs").mkdir()
     write_shard(tmp_path / "pairs/images/0.tar", [("other", b"")], ".png")
     (tmp_path / "pairs/pairs.parquet").symlink_to(data / "pairs/pairs.parquet")
-    with pytest.raises(InputError, match=r"none of the 12 pictures in .* can be embedded"):
+    with pytest.raises(InputError, match=r"none of the 24 rows .* can be embedded \(24 x not in"):
         embed("pairs", where=tmp_path)
 
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from isoenergy.embed.embed import embed_texts
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.texts import embed_texts
 from isoenergy.errors import InputError
 
 needed = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
@@ -101,7 +101,7 @@ def test_vectors_are_those_of_open_clip(open_clip, spec, encoder):
 def test_pixels_are_prepared_as_the_checkpoint_says(encoder):
     grey = Image.fromarray(np.full((32, 32, 3), 128, dtype=np.uint8))
     expected = (128 / 255 - np.array([0.4, 0.5, 0.6])) / np.array([0.2, 0.3, 0.4])
-    np.testing.assert_allclose(encoder.preprocess(grey)[:, 5, 5], expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.preprocess([grey])[0, :, 5, 5], expected, atol=1e-6)
     assert encoder.describe()["image_processor"]["interpolation"] == "bilinear"
 
 

@@ -13,6 +13,7 @@ from isoenergy.embed import pretrain
 from isoenergy.embed.embed import embed_dataset
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.parts import Embedding
 from isoenergy.embed.pretrain import (
     PLANS,
     build_image_processor,
@@ -165,7 +166,11 @@ def test_training_lowers_the_loss_and_matches_pairs(train, data, tmp_path, famil
     assert history["loss"].iloc[-1] < 0.8 * chance
     spec = EncoderSpec("Tiny", family, str(folder / "checkpoint"), None, 96, 24, False)
     store_file = tmp_path / "store/store.json"
-    embed_dataset(data / "pairs.parquet", data / "i", store_file, "s", "pairs", spec, 64, "float32")
+    embedding = Embedding(64, "float32", "float32", False, 1000, 0)
+    work = tmp_path / "work"
+    embed_dataset(
+        data / "pairs.parquet", data / "i", store_file, work, "s", "pairs", spec, embedding
+    )
     store = open_store(store_file)
     cosines = store.image[:] @ store.text[:].T
     rank = (cosines > np.diag(cosines)[:, None]).sum(axis=1)

@@ -9,9 +9,10 @@ import torch
 import transformers
 from PIL import Image
 
-from isoenergy.embed.embed import embed_texts
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.parts import LOWEST_COSINE
+from isoenergy.embed.texts import embed_texts
 from isoenergy.errors import InputError
 
 FAMILIES = ("clip", "siglip", "siglip2", "aimv2")
@@ -195,6 +196,48 @@ def test_masked_padding_changes_nothing(specs, encoders, family):
     np.testing.assert_allclose(
         shorter.embed_texts(TEXTS), encoders[family].embed_texts(TEXTS), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_short_padding_changes_nothing_and_is_only_where_padding_is_hidden(
+    encoders, family, monkeypatch
+):
+    encoder, widths = encoders[family], []
+    texts = [" ".join(TEXTS * n) for n in (1, 3, 1)] + ["a red", "a", *TEXTS, "a" * 60]
+    padded = embed_texts(encoder, texts, 3, "texts")
+    real = encoder.model.get_text_features
+    monkeypatch.setattr(
+        encoder.model,
+        "get_text_features",
+        lambda **given: widths.append(given["input_ids"].shape[1]) or real(**given),
+    )
+    short = embed_texts(encoder, texts, 3, "texts", short=True)
+    np.testing.assert_allclose(short, padded, atol=1e-6)
+    if family in ("clip", "aimv2"):
+        assert widths == sorted(widths)
+        assert widths[0] < LENGTH // 2 < widths[-1] == LENGTH
+    else:  # what pads their texts is seen by the others, so that less of it would be another text
+        assert widths == [LENGTH] * 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_text_that_fills_the_tower_does_not_depend_on_its_company(encoders, family):
+    long = " ".join(TEXTS * 3)
+    alone = encoders[family].embed_texts([long])
+    np.testing.assert_allclose(encoders[family].embed_texts([long, "a"])[:1], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_precision_is_as_near_to_float32_as_is_asked(encoders, family, monkeypatch):
+    encoder = encoders[family]
+    single = [encoder.embed_pictures(pictures()), encoder.embed_texts(TEXTS)]
+    monkeypatch.setattr(encoder, "precision", "float16")
+    mixed = [encoder.embed_pictures(pictures()), encoder.embed_texts(TEXTS)]
+    for one, other in zip(single, mixed, strict=True):
+        assert other.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(other, axis=1), 1, atol=1e-6)
+        assert (one * other).sum(axis=1).min() >= LOWEST_COSINE
+        assert (one != other).any()
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])

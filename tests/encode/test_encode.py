@@ -28,9 +28,9 @@ def test_codes_are_those_of_the_sae(encode, make_store, make_checkpoint):
     for matrix, rows in ((codes.image, opened.image), (codes.text, opened.text)):
         with torch.no_grad():
             expected, rebuilt = sae(torch.from_numpy(rows[:]))
-        assert np.allclose(matrix.toarray(), expected.dense().numpy(), atol=1e-6)
-        assert np.array_equal(matrix.toarray() != 0, expected.dense().numpy() != 0)
-        assert np.allclose(matrix @ sae.dictionary.detach().numpy(), rebuilt.numpy(), atol=1e-6)
+        assert np.allclose(matrix[:].toarray(), expected.dense().numpy(), atol=1e-6)
+        assert np.array_equal(matrix[:].toarray() != 0, expected.dense().numpy() != 0)
+        assert np.allclose(matrix[:] @ sae.dictionary.detach().numpy(), rebuilt.numpy(), atol=1e-6)
 
 
 def test_repeated_atoms_are_stored_once(encode, make_checkpoint):

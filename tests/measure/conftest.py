@@ -135,7 +135,7 @@ def measure(tmp_path, read_metrics):
         store, weights, codes, tau=0.05, probe=EVERY_ROW, gap=EVERY_ROW, seed=0, name="metrics"
     ):
         folder = tmp_path / name
-        settings = SaeSettings(tau, probe, gap)
+        settings = SaeSettings(tau, probe, gap, EVERY_ROW)
         measure_sae(store, weights, codes, folder, folder / "atoms.parquet", settings, seed)
         return read_metrics(folder), pd.read_parquet(folder / "atoms.parquet")
 

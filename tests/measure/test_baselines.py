@@ -5,7 +5,9 @@ import pytest
 from isoenergy.measure.baselines import AXES_SHARE, BASELINES, measure_baselines
 from isoenergy.measure.intervened import GAP_METRICS, InterventionSettings
 
-SETTINGS = InterventionSettings(tau=0.05, means="train", gap=1000, wasserstein=60, ood=60)
+SETTINGS = InterventionSettings(
+    tau=0.05, means="train", gap=1000, wasserstein=60, ood=60, recall=1000
+)
 
 
 def test_baselines_of_table_12(ordinary, tmp_path, read_metrics):

@@ -60,7 +60,7 @@ def measure(tmp_path, save_store, save_dictionary, read_metrics):
         codes = tmp_path / f"{name}-codes" / "codes.json"
         write_codes(codes, Codes(image_codes, text_codes, ids, hash_file(weights)))
         folder = tmp_path / f"{name}-metrics"
-        settings = SaeSettings(tau=0.05, probe=LARGER, gap=LARGER)
+        settings = SaeSettings(tau=0.05, probe=LARGER, gap=LARGER, recall=LARGER)
         measure_sae(store, weights, codes, folder, folder / "atoms.parquet", settings, 0)
         measure_quality(store, weights, codes, folder, 4, 0)
         measure_factors(store, weights, codes, folder, folder / "factors.parquet", 0.05)
@@ -171,9 +171,7 @@ def measure_raw(tmp_path, save_store, read_metrics):
         figures = [
             tmp_path / "raw-metrics" / "f" / f"{name}.parquet" for name in ("pca", "cosines")
         ]
-        measure_embeddings(
-            store, tmp_path / "raw-metrics", *figures, Samples(gap=LARGER, wasserstein=LARGER), 0
-        )
+        measure_embeddings(store, tmp_path / "raw-metrics", *figures, Samples(*[LARGER] * 3), 0)
         metrics = read_metrics(tmp_path / "raw-metrics")
         assert set(metrics) == set(PAIR_METRICS)
         return {name: metric.value for name, metric in metrics.items()}, *map(

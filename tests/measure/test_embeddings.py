@@ -18,7 +18,7 @@ from isoenergy.measure.gap import relative_modality_gap, wasserstein
 from isoenergy.measure.geometry import COSINE_KINDS
 from isoenergy.measure.outliers import ood_scores
 
-ALL = Samples(gap=10**6, wasserstein=10**6)
+ALL = Samples(gap=10**6, wasserstein=10**6, recall=10**6)
 TRAINING = ClassifierTraining(epochs=30, batch_size=32, rate=3e-2, warm_up_steps=10)
 
 
@@ -91,20 +91,20 @@ def test_zero_shot_agrees_with_direct_computation(measure, labelled):
 
 
 def test_sample_sizes_are_told(measure, ordinary):
-    metrics, pca, _ = measure(ordinary[0], Samples(gap=60, wasserstein=20), seed=5)
+    metrics, pca, _ = measure(ordinary[0], Samples(gap=60, wasserstein=20, recall=70), seed=5)
     assert metrics["difference_in_mean"].n == {"images": 60, "texts": 60}
     assert metrics["wasserstein"].n == {"images": 20, "texts": 20}
     assert metrics["separability"].n == {"images": 60, "texts": 60}
     assert metrics["rmg"].n == {"pairs": 60}
     assert metrics["ood_score"].n == {"images": 60, "texts": 60}
-    assert metrics["recall_at_1"].n == {"pairs": 150}
+    assert metrics["recall_at_1"].n == {"pairs": 70}
     assert metrics["wasserstein"].seed == 5
     assert len(pca) == 120
 
 
 def test_same_seed_same_bytes_and_other_seed_other_sample(measure, ordinary, tmp_path):
     for name, seed in (("one", 1), ("two", 1), ("three", 2)):
-        measure(ordinary[0], Samples(40, 20), seed, name)
+        measure(ordinary[0], Samples(40, 20, 40), seed, name)
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) == len(PAIR_METRICS) + 2
     for path in files:

@@ -114,5 +114,5 @@ def test_an_atom_that_spoils_the_reconstruction_lifts_insertion_above_its_usual_
 def test_scores_do_not_depend_on_how_many_codes_are_held_at_a_time(monkeypatch):
     x, dense, dictionary = make(seed=5)
     found = faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5)
-    monkeypatch.setattr(faithfulness, "_ENTRIES", 100)
+    monkeypatch.setattr(faithfulness, "_BLOCK", 7)
     assert faithfulness_scores(Rows([x]), csr_matrix(dense), dictionary, 5) == pytest.approx(found)

@@ -15,7 +15,9 @@ from isoenergy.measure.intervened import (
 from isoenergy.measure.opened import read_dictionary
 from isoenergy.measure.reconstruction import reconstruct
 
-SETTINGS = InterventionSettings(tau=0.05, means="train", gap=1000, wasserstein=100, ood=100)
+SETTINGS = InterventionSettings(
+    tau=0.05, means="train", gap=1000, wasserstein=100, ood=100, recall=1000
+)
 
 
 def measure(folder, files, train_codes=None, settings=SETTINGS, seed=0):
@@ -65,7 +67,7 @@ def test_means_are_those_of_the_training_set_or_the_set_s_own(
     files = other, weights, encoded("other-codes", weights, other)
     gap = {}
     for means in ("train", "own"):
-        settings = InterventionSettings(0.05, means, 1000, 50, 50)
+        settings = InterventionSettings(0.05, means, 1000, 50, 50, 1000)
         measure(tmp_path / means, files, codes, settings)
         gap[means] = metrics(tmp_path / means)["centered"]["difference_in_mean"].value
     assert gap["own"] == pytest.approx(0, abs=1e-6)
@@ -122,4 +124,4 @@ def test_equal_seeds_give_equal_numbers_and_an_unknown_choice_is_refused(
         measure(tmp_path / name, ordinary, seed=4)
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
     with pytest.raises(InputError, match="means is 'laion'; allowed are train and own"):
-        measure(tmp_path, ordinary, settings=InterventionSettings(0.05, "laion", 10, 10, 10))
+        measure(tmp_path, ordinary, settings=InterventionSettings(0.05, "laion", 10, 10, 10, 256))

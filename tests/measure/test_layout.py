@@ -98,7 +98,7 @@ def test_masked_vectors_are_sums_of_bimodal_atoms_of_the_pairs_drawn(measure_map
     assert 0 < kept.sum() < len(kept)
     rows, _ = draw_shown(len(open_store(store)), 40, 3)
     image, text = (
-        (side.toarray() * kept @ dictionary)[rows] for side in (opened.image, opened.text)
+        (side[:].toarray() * kept @ dictionary)[rows] for side in (opened.image, opened.text)
     )
     assert masked["modality"].tolist() == ["image"] * 40 + ["text"] * 40
     along = masked.groupby("modality")["along"].mean()

@@ -29,6 +29,12 @@ def test_nan_comes_back_as_nan(tmp_path):
     assert found.protocols["paper"] == 1.0
 
 
+@pytest.mark.parametrize("sd", [math.nan, math.inf])
+def test_a_spread_that_is_no_number_is_none(tmp_path, sd):
+    write_metric(tmp_path, Metric("x", {"code": math.nan}, {}, sd=sd))
+    assert read_metric(tmp_path / "x.json").sd is None
+
+
 def test_file_is_strict_json_with_infinity_as_text_and_nan_as_null(tmp_path):
     write_metric(tmp_path, Metric("x", {"code": math.inf, "paper": math.nan}, {"pairs": 2}))
 

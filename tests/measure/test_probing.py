@@ -19,18 +19,20 @@ GROUPS = ["image", "text", "bimodal", "dead"]
 
 def test_worked_accuracies():
     # Atom (1, 0) is above 0 on both images and on no text; (0, 1) on the second image alone.
-    found = probe_accuracies(np.eye(2), IMAGE, TEXT, np.zeros(2))
+    found = probe_accuracies(np.eye(2), IMAGE, TEXT, np.zeros((1, 2)))[0]
     assert found.tolist() == [1.0, 0.75]
 
 
 def test_accuracies_are_taken_about_the_centre():
-    # About (1, 0): atom (1, 0) is above 0 nowhere; (0, 1) as before.
-    assert probe_accuracies(np.eye(2), IMAGE, TEXT, np.array([1.0, 0])).tolist() == [0.5, 0.75]
+    # About (1, 0): atom (1, 0) is above 0 nowhere; (0, 1) as before. About (0, 1/2) the reverse.
+    centres = np.array([[1.0, 0], [0, 0.5]])
+    found = probe_accuracies(np.eye(2), IMAGE, TEXT, centres)
+    assert found.tolist() == [[0.5, 0.75], [1.0, 0.75]]
 
 
 def test_accuracies_count_rows_beyond_one_block():
     image, text = np.tile(IMAGE, (3000, 1)), np.tile(TEXT, (2100, 1))
-    found = probe_accuracies(np.eye(2), image, text, np.zeros(2))
+    found = probe_accuracies(np.eye(2), image, text, np.zeros((1, 2)))[0]
     assert found.tolist() == pytest.approx([1.0, (3000 + 4200) / 10200])
 
 
@@ -82,7 +84,7 @@ def test_accuracies_agree_with_the_plain_loop(seed):
         (sum((x - centre) @ d > 0 for x in image) + sum((x - centre) @ d <= 0 for x in text)) / 11
         for d in dictionary
     ]
-    assert probe_accuracies(dictionary, image, text, centre) == pytest.approx(expected)
+    assert probe_accuracies(dictionary, image, text, centre[None])[0] == pytest.approx(expected)
 
 
 def test_energy_weighted_mean_atom_is_the_average_and_zero_without_energy():
@@ -114,9 +116,9 @@ def test_accuracies_ignore_the_length_of_atoms_and_follow_their_order():
     rng = np.random.default_rng(2)
     dictionary, centre = rng.standard_normal((8, 3)), rng.standard_normal(3)
     rows = rng.standard_normal((2, 25, 3))
-    found = probe_accuracies(dictionary, *rows, centre)
+    found = probe_accuracies(dictionary, *rows, centre[None])[0]
     order, lengths = rng.permutation(8), rng.uniform(0.5, 2, (8, 1))
-    moved = probe_accuracies((lengths * dictionary)[order], *rows, centre)
+    moved = probe_accuracies((lengths * dictionary)[order], *rows, centre[None])[0]
     assert moved.tolist() == found[order].tolist()
 
 

@@ -49,7 +49,7 @@ def test_numbers_agree_with_direct_computation(metrics, ordinary):
 
     codes = open_codes(ordinary[2])
     dictionary = load_file(ordinary[1])["dictionary"].astype(np.float64)
-    dense = np.concatenate([codes.image.toarray(), codes.text.toarray()]).astype(np.float64)
+    dense = np.concatenate([codes.image[:].toarray(), codes.text[:].toarray()]).astype(np.float64)
     weighted = np.square(dense).mean(axis=0)[:, None] * dictionary
     unit = dense / np.linalg.norm(dense, axis=1, keepdims=True)
     gram = unit.T @ unit / len(unit)

@@ -113,7 +113,7 @@ def test_shares_are_those_of_rankings_of_reconstructions_by_plain_cosines(ordina
 
 def test_content_and_modality_sum_to_the_reconstruction(ordinary):
     measured = open_measured(*ordinary)
-    codes, mean = measured.codes.text, np.arange(16.0)
+    codes, mean = measured.codes.text[:], np.arange(16.0)
     bimodal = np.arange(34) % 3 == 0
     rebuilt = codes.toarray().astype(float) @ measured.dictionary.astype(float)
     kept = (codes.toarray() * bimodal).astype(float) @ measured.dictionary.astype(float)

@@ -95,7 +95,7 @@ def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(m
     kept = groups == "bimodal"
     assert 0 < kept.sum() < len(kept)
     for form, mask in (("reconstruction", np.ones(len(kept))), ("masked", kept)):
-        image, text = ((z.toarray() * mask) @ dictionary for z in (read.image, read.text))
+        image, text = ((z[:].toarray() * mask) @ dictionary for z in (read.image, read.text))
         gap = np.linalg.norm(image.mean(axis=0) - text.mean(axis=0))
         assert metrics[f"difference_in_mean_{form}"].value == pytest.approx(gap, rel=1e-4)
         unit = [
@@ -128,7 +128,7 @@ def test_numbers_of_an_ordinary_case_agree_with_direct_computation(measure, ordi
     metrics, atoms = measure(*ordinary, tau=0.2)
     opened, read = open_store(store), open_codes(codes)
     dictionary = load_file(weights)["dictionary"].astype(np.float64)
-    sides = [(opened.image[:], read.image.toarray()), (opened.text[:], read.text.toarray())]
+    sides = [(opened.image[:], read.image[:].toarray()), (opened.text[:], read.text[:].toarray())]
     errors = [((x - z @ dictionary) ** 2).sum(axis=1).mean() for x, z in sides]
     assert metrics["mse"].value == pytest.approx(np.mean(errors), rel=1e-5)
     explained = [

@@ -60,7 +60,7 @@ def test_bridge_shares_agree_with_direct_computation(tables, ordinary, save_dict
     weights = save_dictionary("wide", atoms / np.linalg.norm(atoms, axis=1, keepdims=True), 12)
     codes = encoded("wide-codes", weights, ordinary[0])
     read, dictionary = open_codes(codes), load_file(weights)["dictionary"]
-    covariance = read.image.toarray().T @ read.text.toarray() / len(read)
+    covariance = read.image[:].toarray().T @ read.text[:].toarray() / len(read)
     bridge = np.ones_like(covariance)
     for factor, percent in ((covariance, 99.9), (dictionary @ dictionary.T, 90)):
         bridge *= np.where(np.abs(factor) >= np.percentile(factor, percent), np.abs(factor), 0)

@@ -71,21 +71,28 @@ def test_dead_atoms_stand_in_where_all_are_dead():
     assert choose_atoms(energies([0.5, 0.5], [0.0, 0]), np.zeros(2), 0.05) == {"high": 1, "low": 0}
 
 
-def test_histograms_count_every_pair_once_per_modality():
+def test_histograms_count_every_pair_once_per_modality(sparse):
     rng = np.random.default_rng(0)
-    image, text = rng.normal(0.3, 0.1, 500), rng.normal(-0.2, 0.1, 500)
-    active = rng.random(500) < 0.2
-    edges, counts = score_histograms(image, text, active)
-    assert len(edges) == BINS + 1
-    assert (edges[0], edges[-1]) == (text.min(), image.max())
-    for name, values in (("image", image), ("text", text)):
-        assert counts[name, True].sum() == active.sum()
-        assert counts[name, False].sum() == (~active).sum()
-        below = counts[name, True][:50].sum()
-        assert below == (values[active] < edges[50]).sum()
+    image, text = rng.normal(0.3, 0.1, (2, 500)).T, rng.normal(-0.2, 0.1, (2, 500)).T
+    on = [rng.random((500, 3)) < 0.1 for _ in range(2)]
+    atoms = {2: np.array([1.0, 0]), 0: np.array([0, 1.0])}
+    found = score_histograms(image, text, tuple(map(sparse, on)), atoms)
+    for column, atom in enumerate(atoms):
+        edges, counts = found[atom]
+        active = on[0][:, atom] | on[1][:, atom]
+        assert len(edges) == BINS + 1
+        assert (edges[0], edges[-1]) == (text[:, column].min(), image[:, column].max())
+        for name, values in (("image", image[:, column]), ("text", text[:, column])):
+            assert counts[name, True].sum() == active.sum()
+            assert counts[name, False].sum() == (~active).sum()
+            below = counts[name, True][:50].sum()
+            assert below == (values[active] < edges[50]).sum()
 
 
-def test_equal_scores_have_a_histogram():
-    edges, counts = score_histograms(np.zeros(4), np.zeros(4), np.ones(4, bool))
+def test_equal_scores_have_a_histogram(sparse):
+    always = sparse(np.ones((4, 1)))
+    edges, counts = score_histograms(
+        np.zeros((4, 2)), np.zeros((4, 2)), (always, always), {0: np.ones(2)}
+    )[0]
     assert counts["image", True].sum() == 4
     assert (np.diff(edges) > 0).all()

@@ -25,7 +25,7 @@ def _write(root, folder, config="config", titles=None, tables=True):
     lines = [",".join([*map(str, row), "3", "7 pairs", "code"]) for row in ROWS]
     table = folder / "table_01.csv"
     table.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
-    paths = {name: folder / f"out.{name}" for name in ("csv", "findings", "page")}
+    paths = {name: folder / f"out.{name}" for name in ("csv", "findings", "page", "summary")}
     schemas = root / "workflow/schemas"
     write_comparison(
         [table] if tables else [],
@@ -59,15 +59,15 @@ def _cells(page, start):
 
 def test_numbers_stand_beside_the_papers_with_their_verdict(written):
     page = written["page"]
-    assert _cells(page, ("mse", "SAE", "CLIP"))[3:8] == [
+    assert _cells(page, ("MSE", "SAE", "CLIP"))[3:8] == [
         "0.141",
         "0.1405 ± 0.0010",
         "agrees: another run or budget than the authors&#39; sweep, whose R² is 0.847 (X14)",
         "−0.0005",
         "0.0025",
     ]
-    assert _cells(page, ("rho", "SAE-A", "CLIP"))[3:6] == ["4.232", "0.500 ± 0.020", "differs"]
-    told = _cells(page, ("r2", "SAE", "SigLIP2"))[5]
+    assert _cells(page, ("ρ", "SAE-A", "CLIP"))[3:6] == ["4.232", "0.500 ± 0.020", "differs"]
+    told = _cells(page, ("R²", "SAE", "SigLIP2"))[5]
     assert told.startswith("not comparable: the authors&#39; protocol is another; probably")
 
 
@@ -164,9 +164,7 @@ def test_numbers_end_where_their_spread_does(value, sd, text):
 
 
 def test_rules_are_written_as_formulas(claims):
-    assert rule_of(claims["keeps_r2"]) == "r2 SAE-A − r2 SAE > −0.05"
-    assert rule_of(claims["rho_tenfold"]) == "rho SAE-A − 10 × rho SAE > 0"
-    assert rule_of(claims["bimodal_carry_alignment"]) == "rho SAE-A > 1"
-    assert rule_of(claims["toy_1_equal_codes"]) == (
-        "|matching_accuracy SAE-A − matching_accuracy SAE| < 0.05"
-    )
+    assert rule_of(claims["keeps_r2"]) == "R² (SAE-A) − R² (SAE) > −0.05"
+    assert rule_of(claims["rho_tenfold"]) == "ρ (SAE-A) − 10 × ρ (SAE) > 0"
+    assert rule_of(claims["bimodal_carry_alignment"]) == "ρ (SAE-A) > 1"
+    assert rule_of(claims["toy_1_equal_codes"]) == "|mma (SAE-A) − mma (SAE)| < 0.05"

@@ -76,7 +76,7 @@ def test_claims_stand_below_their_table_with_a_verdict_for_each_model(write):
     rows = [_text(row) for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.S)]
     # The paper's own numbers of Table 1 hold for all six models.
     assert (
-        "Alignment raises functional alignment ρ. rho SAE-A − rho SAE > 0 holds for 6 of 6 "
+        "Alignment raises functional alignment ρ. ρ (SAE-A) − ρ (SAE) > 0 holds for 6 of 6 "
         "holds 4.20 ± 0.10 against 0.35 does not hold 0.50 ± 0.10 against 0.75"
     ) in rows
     assert "<strong>does not hold</strong>" in table

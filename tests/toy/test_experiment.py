@@ -63,7 +63,7 @@ def test_the_same_numbers_come_out_of_store_checkpoint_and_codes(trained, tmp_pa
     encode_store(trained / "sae.safetensors", tmp_path / "s", tmp_path / "c/codes.json", 512, "toy")
     codes = open_codes(tmp_path / "c/codes.json")
     dictionary = load_file(trained / "sae.safetensors")["dictionary"]
-    learned = Explained(dictionary, codes.image, codes.text)
+    learned = Explained(dictionary, codes.image[:], codes.text[:])
     truths, _ = true_explanations(*draw_toy(300, SETTING, 3), SETTING)
     told = read_metric(trained / "metrics/matching_accuracy.json").protocols
     assert matching_accuracies(learned, truths) == pytest.approx(told, abs=1e-9)

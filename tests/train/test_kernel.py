@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from isoenergy.train import kernel
-from isoenergy.train.kernel import LANES, choose_by_gram, choose_lazily
+from isoenergy.train.kernel import LANES, choose_lazily
 
 
 def plain(correlations, gram, l0):
@@ -17,25 +17,18 @@ def plain(correlations, gram, l0):
     return chosen
 
 
-def problem(rows, n_atoms, dim, seed=0):
-    rng = np.random.default_rng(seed)
-    atoms = rng.standard_normal((n_atoms, dim))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    return rng.standard_normal((rows, dim)) @ atoms.T, atoms @ atoms.T
+def vectors(rows, n_atoms, dim, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x, atoms = (torch.randn(n, dim, generator=generator, dtype=dtype) for n in (rows, n_atoms))
+    return x, atoms / atoms.norm(dim=1, keepdim=True)
 
 
 @pytest.mark.parametrize("n_atoms", [1, 5, LANES - 1, LANES, LANES + 1, 5 * LANES + 7])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_atoms_are_those_of_the_plain_loop(n_atoms, threads):
-    correlations, gram = problem(11, n_atoms, 9)
-    expected = plain(correlations, gram, 6)
-    assert np.array_equal(choose_by_gram(correlations.copy(), gram, 6, threads), expected)
-
-
-def vectors(rows, n_atoms, dim, dtype=torch.float64, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    x, atoms = (torch.randn(n, dim, generator=generator, dtype=dtype) for n in (rows, n_atoms))
-    return x, atoms / atoms.norm(dim=1, keepdim=True)
+    x, atoms = vectors(11, n_atoms, 9)
+    expected = plain((x @ atoms.T).numpy(), (atoms @ atoms.T).numpy(), 6)
+    assert np.array_equal(choose_lazily(x, atoms, 6, threads).numpy(), expected)
 
 
 # Bytes for everything, for two blocks of rows and few Gram rows, and for one row at a time.
@@ -74,18 +67,18 @@ def test_lazy_choice_of_no_rows_is_empty():
 
 
 def test_few_rows_differ_from_the_plain_loop_in_single_precision():
-    correlations, gram = (part.astype(np.float32) for part in problem(4000, 300, 24, seed=1))
-    differ = choose_by_gram(correlations.copy(), gram, 8) != plain(correlations, gram, 8)
+    x, atoms = vectors(4000, 300, 24, torch.float32, seed=1)
+    expected = plain((x @ atoms.T).numpy(), (atoms @ atoms.T).numpy(), 8)
+    differ = choose_lazily(x, atoms, 8).numpy() != expected
     assert differ.any(axis=1).mean() < 1e-3
 
 
 def test_ties_go_to_the_lowest_index():
     for first, second in ((3, 3 + LANES), (LANES - 1, LANES), (0, 2 * LANES + 1)):
-        correlations = np.zeros((1, 3 * LANES))
-        correlations[0, [first, second]] = 2.0
-        gram = np.eye(3 * LANES)
-        assert choose_by_gram(correlations, gram, 2)[0].tolist() == [first, second]
+        x = torch.zeros(1, 3 * LANES)
+        x[0, [first, second]] = 2.0
+        assert choose_lazily(x, torch.eye(3 * LANES), 2)[0].tolist() == [first, second]
 
 
 def test_all_nan_ends():
-    assert choose_by_gram(np.full((1, 70), np.nan), np.eye(70), 3).shape == (1, 3)
+    assert choose_lazily(torch.full((1, 70), torch.nan), torch.eye(70), 3).shape == (1, 3)

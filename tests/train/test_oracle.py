@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from isoenergy.embed.store import Rows
-from isoenergy.measure.reconstruction import l1, mean_squared_error, r_squared
+from isoenergy.measure.reconstruction import l1, reconstruction_errors
 from isoenergy.train.checkpoint import build_sae
 
 DIM, ATOMS, L0, ROWS = 9, 24, 4, 31
@@ -216,10 +216,10 @@ def test_explained_variance_squared_error_and_l1_are_theirs(overcomplete, sparse
     parts = [rebuilt[s : s + 512] for s in (0, 512, 1024)]
     scores = [told.r2_score(a, b).item() for a, b in zip(batches, parts, strict=True)]
     expected = np.average(scores, weights=[len(batch) for batch in batches])
-    found = r_squared(Rows([x]), codes, dictionary)["code"]
-    assert found == pytest.approx(expected, rel=1e-6)
+    errors = reconstruction_errors(Rows([x]), codes, dictionary)
+    assert errors.r_squared()["code"] == pytest.approx(expected, rel=1e-6)
     squared = told.l2(torch.cat(batches) - rebuilt, 1).square().mean().item()
-    assert mean_squared_error(Rows([x]), codes, dictionary) == pytest.approx(squared, rel=1e-5)
+    assert errors.mean_squared() == pytest.approx(squared, rel=1e-5)
     assert l1(codes) == pytest.approx(told.l1(torch.from_numpy(codes.toarray()), 1).mean().item())
 
 

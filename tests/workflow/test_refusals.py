@@ -99,7 +99,9 @@ def test_preflight_says_what_the_papers_run_needs_and_makes_nothing(workflow, tm
     lines = done.stdout.splitlines()
     (laion,) = [line for line in lines if line.split()[:3] == ["data", "set", "laion"]]
     assert re.search(
-        r"links from laion/relaion2B-en-research-safe +links CC BY 4\.0; .* 30 GB$", laion
+        r"links from laion/relaion2B-en-research-safe, the hub does not answer +"
+        r"links CC BY 4\.0; .* 60 GB$",
+        laion,
     )
     (clip,) = [line for line in lines if line.split()[:2] == ["encoder", "CLIP-L"]]
     assert re.search(r"the hub does not answer +MIT$", clip)
@@ -119,6 +121,7 @@ def test_preflight_of_the_demo_is_content(workflow, root):
 
 def test_pictures_alone_need_no_encoder_and_no_gpu(workflow, root, tmp_path):
     quick = ("--configfile", str(root / "config/quick.yaml"))
+    quick = (*quick, "--config", "folders={coco-val: data/coco-val}")
     bare = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": _no_gpu()}
     folder = workflow.folder / "data/coco-val"
     folder.mkdir(parents=True)

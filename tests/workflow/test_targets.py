@@ -198,6 +198,24 @@ def test_an_auto_beta_waits_for_the_sweep_of_its_own_model(workflow, root, tmp_p
     assert "metrics/SceneSigLIP/SAE-A/sweep/scenes/selected_beta.json" in rule
 
 
+def test_a_large_data_set_is_embedded_by_a_job_per_range(workflow, root, tmp_path):
+    config = yaml.safe_load((root / "config/demo.yaml").read_text())
+    config["embed"] |= {"part": 1000, "range": 5000}
+    path = tmp_path / "ranges.yaml"
+    path.write_text(yaml.safe_dump(config))
+    arguments = ("--configfile", str(path), "--quiet", "host")
+    done = workflow.run("--dry-run", "embeddings", *arguments)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-3000:]
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", told, flags=re.M))
+    # 12,000 scenes and 6,000 classes are more than a range; 6,000 captions are of 1,200 pictures.
+    jobs = ("index_pictures", "embed_range", "join_ranges", "embed_dataset")
+    assert [planned[job] for job in jobs] == ["2", "10", "4", "6"]
+    last = next(job for job in told.split("rule ") if "SceneCLIP/scenes/ranges/00002" in job)
+    assert "SceneCLIP/checkpoint" in last
+    assert "scenes/pictures.parquet" in last
+
+
 def test_table_5_of_the_paper_needs_no_data_and_the_search_is_no_part_of_a_run(workflow):
     planned = {}
     for target in ("table_05", "all"):

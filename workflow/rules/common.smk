@@ -8,8 +8,10 @@ import socket
 
 from isoenergy.config import NEEDS, load_run
 from isoenergy.errors import InputError
+from isoenergy.estimate import estimate
 from isoenergy.fingerprint import fingerprint
-from isoenergy.preflight import estimate, inspect, missing, needed_by, write_items
+from isoenergy.preflight import inspect, missing, needed_by, write_items
+from isoenergy.queued import OWNER, cancel_left, claim, enlist
 from isoenergy.schema import choose
 from isoenergy.seeds import derive_seed
 
@@ -26,11 +28,29 @@ def read_command_line():
     from snakemake.cli import parse_args
     from snakemake_interface_executor_plugins.settings import ExecMode
 
-    with contextlib.redirect_stderr(io.StringIO()):  # it says again which profile it uses
-        arguments = parse_args(sys.argv[1:])[1]
+    # Profiles lie beside the Snakefile, wherever --directory leads; it says again which one it uses.
+    words = ["--snakefile", str(workflow.main_snakefile), *sys.argv[1:]]
+    with contextlib.chdir(REPOSITORY), contextlib.redirect_stderr(io.StringIO()):
+        arguments = parse_args(words)[1]
     if arguments.mode == ExecMode.REMOTE:
-        os.environ.pop("ISOENERGY_RUN", None)  # a job of a cluster does not end with who sent it
+        start_in_queue()
     return arguments if arguments.mode == ExecMode.DEFAULT else None
+
+
+def start_in_queue():
+    """A job of a cluster does not end with the run that sent it, but starts for no other one."""
+    owner = os.environ.pop("ISOENERGY_RUN", None)
+    name = os.environ.get("SLURM_JOB_NAME")
+    if owner and name:
+        try:
+            enlist(RUN.results, owner, name)
+        except InputError as error:
+            stop(error)
+
+
+def in_queue():
+    """Whether the jobs of this run go to a cluster, so that this machine says nothing of theirs."""
+    return COMMAND_LINE.executor not in (None, "local")
 
 
 try:
@@ -44,6 +64,7 @@ SEED = RUN.config["seed"]
 MODELS, SAES, SEEDS = RUN.config["models"], RUN.config["saes"], RUN.config["seeds"]
 
 # The layout of the results, in one place (results/README.md describes it).
+DOWNLOADS = f"{RESULTS}/downloads/{{source}}"
 DATA = f"{RESULTS}/data/{{dataset}}"
 ENCODER = f"{RESULTS}/encoders/{{model}}"
 STORE = f"{RESULTS}/embeddings/{{model}}/{{dataset}}"
@@ -113,7 +134,8 @@ def check_machine(targets):
     needed = wanted_by(targets)
     deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
     if needed.stores or needed.datasets:
-        stop_if_lacking(needed, missing(inspect(RUN, ".", needed, deployed)))
+        items = inspect(RUN, ".", needed, deployed, addresses, in_queue())
+        stop_if_lacking(needed, missing(items))
 
 
 def stop_if_lacking(needed, lacking):
@@ -130,10 +152,23 @@ def stop_if_lacking(needed, lacking):
 def tell_machine(targets):
     """The target preflight: print what the other targets, or the run, need and what is there, and end."""
     needed = wanted_by([name for name in targets if name != "preflight"])
-    items = inspect(RUN, ".", needed)
+    items = inspect(RUN, ".", needed, addresses=addresses, queued=in_queue())
     print(write_items(items), flush=True)
     stop_if_lacking(needed, missing(items))
     print(f"{CONFIG_FILE} can run here.", flush=True)
+    raise SystemExit(0)
+
+
+def tell_inputs(targets):
+    """The target inputs: print the files that tables and figures named beside it are made of, and end."""
+    for target in targets:
+        if target != "inputs" and RUN.targets.get(target, {}).get("kind") not in (
+            "table",
+            "figure",
+        ):
+            stop(f"inputs tells what tables and figures are made of; {target} is neither")
+    paths = [path for target in targets if target != "inputs" for path in made_of(target)]
+    print("\n".join(dict.fromkeys(paths)), flush=True)
     raise SystemExit(0)
 
 
@@ -154,9 +189,10 @@ def tell_results():
 def hold_results():
     """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
     Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
     # Jobs on this machine end with this process, however it ends.
-    os.environ.update(ISOENERGY_RUN=f"{socket.gethostname()}:{os.getpid()}")
-    handle = open(Path(RESULTS, ".lock"), "w")
+    os.environ.update(ISOENERGY_RUN=owner)
+    handle = open(Path(RESULTS, OWNER), "a")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -165,4 +201,11 @@ def hold_results():
         )
     except OSError:
         pass  # a file system without locks
+    claim(handle, owner)
+    try:
+        left = cancel_left(RESULTS)
+    except InputError as error:
+        stop(error)
+    if left:
+        print(f"cancelled {left} jobs that an earlier run had left in the queue", flush=True)
     return handle

@@ -16,6 +16,9 @@ rule write_scenes:
         dataset=one_of(name for name, row in RUN.datasets.items() if row["source"] == "scenes"),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("write_scenes")
+    resources:
+        **resources_of("write_scenes"),
     params:
         code("data/write_scenes.py"),
         scenes=lambda w: {
@@ -31,7 +34,37 @@ rule write_scenes:
         "../../scripts/data/write_scenes.py"
 
 
+rule download_file:
+    output:
+        path=f"{DOWNLOADS}/{{file}}",
+    log:
+        f"{LOGS}/data/{{source}}-{{file}}.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{source}}-{{file}}.tsv"
+    wildcard_constraints:
+        source=one_of({row["source"] for row in RUN.downloads.values()}),
+        file=one_of(RUN.downloads),
+    conda:
+        "../../envs/data.yaml"
+    threads: threads_of("download_file")
+    resources:
+        **resources_of("download_file"),
+    params:
+        code("data/download_file.py"),
+        urls=lambda w: addresses(w.file),
+        size=lambda w: RUN.downloads[w.file]["bytes"],
+        digest=lambda w: RUN.downloads[w.file]["digest"],
+        downloading={
+            key: RUN.config["download"][key]
+            for key in ("timeout", "shard_seconds", "retries", "pause", "private_addresses")
+        },
+    script:
+        "../../scripts/data/download_file.py"
+
+
 rule read_folder:
+    input:
+        downloads=lambda w: downloaded(w.dataset),
     output:
         pairs=f"{DATA}/pairs.parquet",
         images=directory(f"{DATA}/images"),
@@ -43,11 +76,15 @@ rule read_folder:
         dataset=one_of(name for name in RUN.datasets if RUN.reads_folder(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("read_folder")
+    resources:
+        **resources_of("read_folder"),
     params:
         code("data/read_folder.py"),
-        folder=lambda w: RUN.config["folders"][w.dataset],
+        folder=lambda w: RUN.config["folders"].get(w.dataset),
         dataset=lambda w: w.dataset,
         source=lambda w: RUN.datasets[w.dataset]["source"],
+        split=lambda w: RUN.datasets[w.dataset]["split"],
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         rows=lambda w: RUN.config["rows"].get(w.dataset),
         seed=lambda w: seed_of("data", w.dataset),
@@ -63,9 +100,12 @@ rule list_links:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}-links.tsv"
     wildcard_constraints:
-        dataset=one_of(FETCHED),
+        dataset=one_of(name for name in FETCHED if not RUN.lists_edits(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("list_links")
+    resources:
+        **resources_of("list_links"),
     params:
         code("data/list_links.py"),
         dataset=lambda w: w.dataset,
@@ -77,6 +117,33 @@ rule list_links:
         mirror=lambda w: RUN.datasets[w.dataset]["mirror"],
     script:
         "../../scripts/data/list_links.py"
+
+
+rule list_edits:
+    input:
+        downloads=lambda w: downloaded(w.dataset),
+    output:
+        links=f"{DATA}/links.parquet",
+        edits=f"{DATA}/edits.parquet",
+    log:
+        f"{LOGS}/data/{{dataset}}-links.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{dataset}}-links.tsv"
+    wildcard_constraints:
+        dataset=one_of(filter(RUN.lists_edits, FETCHED)),
+    conda:
+        "../../envs/data.yaml"
+    threads: threads_of("list_edits")
+    resources:
+        **resources_of("list_edits"),
+    params:
+        code("data/list_edits.py"),
+        dataset=lambda w: w.dataset,
+        split=lambda w: RUN.datasets[w.dataset]["split"],
+        rows=lambda w: RUN.config["rows"].get(w.dataset),
+        seed=lambda w: seed_of("data", w.dataset),
+    script:
+        "../../scripts/data/list_edits.py"
 
 
 rule fetch_range:
@@ -94,6 +161,9 @@ rule fetch_range:
         part=r"\d{5}",
     conda:
         "../../envs/download.yaml"
+    threads: threads_of("fetch_range")
+    resources:
+        **resources_of("fetch_range"),
     params:
         code("data/fetch_range.py"),
         # What a killed job has fetched stays here for the next one.
@@ -103,7 +173,7 @@ rule fetch_range:
         fetching={
             key: value
             for key, value in RUN.config["download"].items()
-            if key not in ("lists", "sample", "range")
+            if key not in ("lists", "server", "sample", "range")
         },
     script:
         "../../scripts/data/fetch_range.py"
@@ -127,13 +197,30 @@ rule gather_ranges:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(FETCHED),
+        dataset=one_of(name for name in FETCHED if not RUN.lists_edits(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("gather_ranges")
+    resources:
+        **resources_of("gather_ranges"),
     params:
         code("data/gather_ranges.py"),
     script:
         "../../scripts/data/gather_ranges.py"
+
+
+use rule gather_ranges as gather_edits with:
+    input:
+        links=f"{DATA}/links.parquet",
+        edits=f"{DATA}/edits.parquet",
+        shards=lambda w: expand(
+            f"{DATA}/ranges/{{part}}.tar", dataset=w.dataset, part=RUN.ranges(w.dataset)
+        ),
+        tables=lambda w: expand(
+            f"{DATA}/ranges/{{part}}.parquet", dataset=w.dataset, part=RUN.ranges(w.dataset)
+        ),
+    wildcard_constraints:
+        dataset=one_of(filter(RUN.lists_edits, FETCHED)),
 
 
 rule write_examples:
@@ -148,6 +235,9 @@ rule write_examples:
         f"{BENCHMARKS}/data/examples.tsv"
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("write_examples")
+    resources:
+        **resources_of("write_examples"),
     params:
         code("data/write_examples.py"),
         datasets=[

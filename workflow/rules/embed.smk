@@ -1,5 +1,10 @@
 # Stage embed: dual encoders, and what they make of every data set.
 
+# Data sets that are embedded a range of pictures per job, and those that are by one.
+SCATTERED = [name for name in RUN.datasets if RUN.is_scattered(name)]
+WHOLE = [n for n in RUN.datasets if not RUN.adopted(n) and n not in SCATTERED]
+EMBEDDING = {key: value for key, value in RUN.config["embed"].items() if key != "range"}
+
 
 rule train_encoder:
     input:
@@ -20,6 +25,9 @@ rule train_encoder:
     priority: 10
     conda:
         "../../envs/embed.yaml"
+    threads: threads_of("train_encoder")
+    resources:
+        **resources_of("train_encoder"),
     params:
         code("embed/train_encoder.py"),
         state=f"{ENCODER}/state.safetensors",
@@ -50,25 +58,20 @@ rule embed_dataset:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
     wildcard_constraints:
         model=encoders(apart=False),
-        dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
+        dataset=one_of(WHOLE),
     conda:
-        "../../envs/embed.yaml"
+        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
+    threads: threads_of("embed_dataset")
     resources:
-        gpu=lambda w: 0 if RUN.is_local(w.model) else 1,
+        **resources_of("embed_dataset"),
     params:
         code("embed/embed_dataset.py"),
+        # What a killed job has finished stays here for the next one.
+        work=f"{STORE}/parts.work",
         dataset=lambda w: w.dataset,
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
-        encoder=lambda w: {
-            "model": w.model,
-            "checkpoint": checkpoint_of(w),
-            **{
-                key: RUN.models[w.model][key]
-                for key in ("family", "revision", "dim", "text_length", "lower_case")
-            },
-        },
-        batch_size=RUN.config["embed"]["batch_size"],
-        dtype=RUN.config["embed"]["dtype"],
+        encoder=encoder_of,
+        embedding=EMBEDDING,
     script:
         "../../scripts/embed/embed_dataset.py"
 
@@ -76,9 +79,110 @@ rule embed_dataset:
 use rule embed_dataset as embed_dataset_with_open_clip with:
     wildcard_constraints:
         model=encoders(apart=True),
-        dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
+        dataset=one_of(WHOLE),
     conda:
         "../../envs/open_clip.yaml"
+
+
+rule index_pictures:
+    input:
+        images=f"{DATA}/images",
+    output:
+        index=f"{DATA}/pictures.parquet",
+    log:
+        f"{LOGS}/embed/{{dataset}}-index.log",
+    wildcard_constraints:
+        dataset=one_of(SCATTERED),
+    conda:
+        "../../envs/data.yaml"
+    threads: threads_of("index_pictures")
+    resources:
+        **resources_of("index_pictures"),
+    params:
+        code("embed/index_pictures.py"),
+    script:
+        "../../scripts/embed/index_pictures.py"
+
+
+rule embed_range:
+    input:
+        lambda w: checkpoint_of(w) if RUN.is_local(w.model) else [],
+        pairs=f"{DATA}/pairs.parquet",
+        images=f"{DATA}/images",
+        index=f"{DATA}/pictures.parquet",
+    output:
+        folder=temp(directory(f"{STORE}/ranges/{{part}}")),
+    log:
+        f"{LOGS}/embed/{{model}}-{{dataset}}-{{part}}.log",
+    benchmark:
+        f"{BENCHMARKS}/embed/{{model}}-{{dataset}}-{{part}}.tsv"
+    wildcard_constraints:
+        model=encoders(apart=False),
+        dataset=one_of(SCATTERED),
+        part=r"\d{5}",
+    conda:
+        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
+    threads: threads_of("embed_range")
+    resources:
+        **resources_of("embed_range"),
+    params:
+        code("embed/embed_range.py"),
+        # What a killed job has finished stays here for the next one.
+        work=f"{STORE}/ranges/{{part}}.work",
+        dataset=lambda w: w.dataset,
+        kind=lambda w: RUN.datasets[w.dataset]["kind"],
+        encoder=encoder_of,
+        embedding=EMBEDDING,
+        first=lambda w: int(w.part) * parts_per_job(),
+        # How many pictures there are is not sure before they are there: the last takes what is left.
+        parts=lambda w: (None if w.part == RUN.embedding_ranges(w.dataset)[-1] else parts_per_job()),
+    script:
+        "../../scripts/embed/embed_range.py"
+
+
+use rule embed_range as embed_range_with_open_clip with:
+    wildcard_constraints:
+        model=encoders(apart=True),
+        dataset=one_of(SCATTERED),
+        part=r"\d{5}",
+    conda:
+        "../../envs/open_clip.yaml"
+
+
+rule join_ranges:
+    input:
+        pairs=f"{DATA}/pairs.parquet",
+        images=f"{DATA}/images",
+        ranges=lambda w: expand(
+            f"{STORE}/ranges/{{part}}",
+            model=w.model,
+            dataset=w.dataset,
+            part=RUN.embedding_ranges(w.dataset),
+        ),
+    output:
+        directory(f"{STORE}/img_emb"),
+        directory(f"{STORE}/text_emb"),
+        directory(f"{STORE}/metadata"),
+        store=f"{STORE}/store.json",
+    log:
+        f"{LOGS}/embed/{{model}}-{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
+    wildcard_constraints:
+        model=encoders(),
+        dataset=one_of(SCATTERED),
+    conda:
+        "../../envs/data.yaml"
+    threads: threads_of("join_ranges")
+    resources:
+        **resources_of("join_ranges"),
+    params:
+        code("embed/join_ranges.py"),
+        dataset=lambda w: w.dataset,
+        kind=lambda w: RUN.datasets[w.dataset]["kind"],
+        model=lambda w: w.model,
+    script:
+        "../../scripts/embed/join_ranges.py"
 
 
 rule adopt_store:
@@ -90,6 +194,9 @@ rule adopt_store:
         dataset=one_of(name for name in RUN.datasets if RUN.adopted(name)),
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("adopt_store")
+    resources:
+        **resources_of("adopt_store"),
     params:
         code("embed/adopt_store.py"),
         # So that embeddings that were changed in their place are checked and used again.

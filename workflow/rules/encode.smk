@@ -15,6 +15,9 @@ rule encode_store:
         dataset=of_kind("pairs", "classes"),
     conda:
         "../../envs/train.yaml"
+    threads: threads_of("encode_store")
+    resources:
+        **resources_of("encode_store"),
     params:
         code("encode/encode_store.py"),
         block=RUN.config["encode"]["block"],

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from isoenergy.data.published import lacks_index
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
@@ -46,13 +47,41 @@ def checkpoint_of(wildcards):
     return RUN.models[wildcards.model]["checkpoint"]
 
 
-def encoders(apart):
-    """Wildcard constraint: encoders of open_clip, which need an environment apart, or all others."""
+def downloaded(dataset):
+    """Files of downloads.tsv that a data set is read or listed from."""
+    row, folder = RUN.datasets[dataset], RUN.config["folders"].get(dataset)
+    if folder is not None and not lacks_index(folder, row["source"]):
+        return []
+    return [f"{DOWNLOADS}/{file}".format(**row) for file in RUN.published(dataset)]
+
+
+def addresses(file):
+    """Where a file of downloads.tsv can be had, in the order in which they are asked."""
+    row, server = RUN.downloads[file], RUN.config["download"]["server"]
+    own = f"{server.rstrip('/')}/{row['source']}/{file}" if server else None
+    return [url for url in (own, row["url"], row["mirror"]) if url]
+
+
+def encoders(apart=None):
+    """Wildcard constraint: encoders of open_clip, which need an environment apart, others, or all."""
     return one_of(
         name
         for name, row in RUN.models.items()
-        if row["checkpoint"] and (row["family"] == "open_clip") == apart
+        if row["checkpoint"] and apart in (None, row["family"] == "open_clip")
     )
+
+
+def encoder_of(wildcards):
+    """What an encoder is loaded by: the fields of ``EncoderSpec``."""
+    keys = ("family", "revision", "dim", "text_length", "lower_case")
+    row = RUN.models[wildcards.model]
+    told = {"model": wildcards.model, "checkpoint": checkpoint_of(wildcards)}
+    return told | {key: row[key] for key in keys}
+
+
+def parts_per_job():
+    """How many parts of a store a job embeds where a data set is embedded by several."""
+    return RUN.config["embed"]["range"] // RUN.config["embed"]["part"]
 
 
 def state_of(folder):
@@ -182,7 +211,7 @@ def is_toy(target):
         return TABLES[target].of == "toy"
     if target in FIGURES:
         return FIGURES[target].OF in ("sketch", "schematic")
-    return target == "toy_search" or target.startswith(f"{RESULTS}/toy/")
+    return target in ("toy", "toy_search") or target.startswith(f"{RESULTS}/toy/")
 
 
 def every(pattern, **values):
@@ -225,9 +254,7 @@ def metric_files():
     if RUN.config["datasets"]["classes"]:
         name = f"{EMBEDDING_METRICS}/{CLASSIFIER_METRICS[0]}.json"
         paths += every(name, dataset=RUN.config["datasets"]["classes"])
-    for toy in RUN.toys():
-        folders = [folder for sae in RUN.config["toy"]["saes"] for folder in toy_folders(toy, sae)]
-        paths += [f"{folder}/{TOY_METRICS[0]}.json" for folder in folders]
+    paths += [path for path in toy_files() if "/metrics/" in path]
     closed = {"sae": RUN.aligned()[:1]}
     paths += every(f"{INTERVENTION_FOLDER}/neighbours.parquet", **closed)
     paths += [f"{ranking_folder(model)}/margins.parquet" for model in MODELS]
@@ -245,11 +272,54 @@ def metric_files():
     return paths
 
 
+def toy_files():
+    """What is made from toy data: stores, SAEs and their metrics, and the points of the sketch."""
+    paths = [SKETCH]
+    for toy in RUN.toys():
+        paths += [
+            f"{TOY}/{name}".format(toy=toy) for name in ("truth.safetensors", "cosines.parquet")
+        ]
+        folders = [folder for sae in RUN.config["toy"]["saes"] for folder in toy_folders(toy, sae)]
+        paths += [f"{folder}/{TOY_METRICS[0]}.json" for folder in folders]
+    return paths
+
+
+def encoded(sae):
+    """The data sets that an SAE's codes are made of."""
+    closing = [*RUN.measured(), *filter(None, [part_of_run("edits")])]
+    return closing if sae == RUN.aligned()[0] else [RUN.train, *RUN.further_stores()]
+
+
+def embed_files(model):
+    """All that stage embed makes of one model: its encoder, if it is trained here, and its stores."""
+    encoder = [f"{ENCODER}/checkpoint".format(model=model)] if RUN.is_local(model) else []
+    return encoder + every(f"{STORE}/store.json", model=model, dataset=embedded())
+
+
+def train_files(model):
+    """All that stages train and encode make of one model: its SAEs, swept ones too, and their codes."""
+    paths = [
+        path
+        for sae in [sae for m, sae in RUN.trained() if m == model]
+        for path in every(f"{SAE}/sae.safetensors", model=model, sae=sae)
+        + every(f"{CODES}/codes.json", model=model, sae=sae, dataset=encoded(sae))
+    ]
+    if model in RUN.swept():
+        swept = {"model": model, "sae": RUN.config["beta_sweep"]["sae"], "beta": RUN.sweep_betas()}
+        paths += expand(f"{SWEPT}/sae.safetensors", **swept)
+    return paths
+
+
 TABLE_FILES = [path for name in RUN.targets_of("table") for path in rendered("table", name)]
 FIGURE_FILES = [path for name in RUN.targets_of("figure") for path in rendered("figure", name)]
 GATHERED = {
-    "data": expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
+    "data": [
+        *expand(f"{DATA}/pairs.parquet", dataset=RUN.drawn()),
+        *expand(f"{DATA}/examples.parquet", dataset=exemplified()),
+    ],
     "preflight": [],
+    "inputs": [],
+    "toy": toy_files(),
     "encoders": expand(f"{ENCODER}/checkpoint", model=RUN.local_models()),
     "embeddings": every(f"{STORE}/store.json", dataset=embedded()),
     "saes": every_sae(f"{SAE}/sae.safetensors"),
@@ -259,9 +329,16 @@ GATHERED = {
     "tables": TABLE_FILES,
     "figures": FIGURE_FILES,
     "report": [f"{RESULTS}/report.html"],
-    "compare": [f"{RESULTS}/compare{suffix}" for suffix in (".html", ".csv", "_claims.csv")],
+    "compare": [
+        *[f"{RESULTS}/compare{suffix}" for suffix in (".html", ".csv", "_claims.csv")],
+        f"{RESULTS}/summary.json",
+    ],
 }
 GATHERED["all"] = [path for paths in GATHERED.values() for path in paths]
+# What stages make of one model, for whoever runs or shares a run model by model (dvc.yaml).
+GATHERED |= {f"embed_{model}": embed_files(model) for model in MODELS}
+GATHERED |= {f"train_{model}": train_files(model) for model in MODELS}
+OF_MODELS = [f"{stage}_{model}" for stage in ("embed", "train") for model in MODELS]
 # Not part of a run: it looks for the settings that a run takes.
 GATHERED["toy_search"] = [f"{RESULTS}/toy/search_ranking.csv"]
 
@@ -276,7 +353,7 @@ def made_of(target):
     if target in ("tables", "figures"):
         kinds = [made_of(name) for name in RUN.targets_of(target.removesuffix("s"))]
         return [path for paths in kinds for path in paths]
-    if target in ("data", "encoders", "embeddings", "saes", "selected_beta", "codes"):
+    if target in ("data", "encoders", "embeddings", "saes", "selected_beta", "codes", *OF_MODELS):
         return GATHERED[target]
     below = Path(RESULTS) in Path(target).parents and Path(target).parent != Path(RESULTS)
     return [target] if below else None
@@ -285,16 +362,17 @@ def made_of(target):
 def wanted_by(targets):
     """What targets need that is not made yet, see isoenergy.preflight.Needed."""
     made = [made_of(target) for target in targets or ["all"] if not is_toy(target)]
-    paths = None if None in made else [path for paths in made for path in paths]
+    paths = None if None in made else [p for paths in made for p in paths if not Path(p).exists()]
     return needed_by(
         RUN,
         paths,
         embedded=lambda m, d: Path(STORE.format(model=m, dataset=d), "store.json").exists(),
         read=lambda d: Path(DATA.format(dataset=d), "pairs.parquet").exists(),
+        lacked=lambda d: [Path(p).name for p in downloaded(d) if not Path(p).exists()],
     )
 
 
 def files_of(target):
     """The files that a target asks for."""
-    kind = RUN.targets[target]["kind"]
+    kind = RUN.targets[target]["kind"] if target in RUN.targets else None
     return rendered(kind, target) if kind in ("table", "figure") else GATHERED[target]

@@ -16,10 +16,13 @@ rule measure_embeddings:
         dataset=of_kind("pairs", "edits"),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_embeddings")
+    resources:
+        **resources_of("measure_embeddings"),
     params:
         code("measure/measure_embeddings.py"),
         folder=EMBEDDING_METRICS,
-        samples={key: RUN.config["measure"][key] for key in ("gap", "wasserstein")},
+        samples={key: RUN.config["measure"][key] for key in ("gap", "wasserstein", "recall")},
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
         "../../scripts/measure/measure_embeddings.py"
@@ -51,6 +54,9 @@ rule count_rows:
         f"{BENCHMARKS}/measure/rows.tsv"
     conda:
         "../../envs/data.yaml"
+    threads: threads_of("count_rows")
+    resources:
+        **resources_of("count_rows"),
     params:
         code("measure/count_rows.py"),
         each=[counting_call(name) for name in counted()],
@@ -67,8 +73,13 @@ rule measure_cosines:
         f"{LOGS}/measure/{{toy}}-cosines.log",
     benchmark:
         f"{BENCHMARKS}/measure/{{toy}}-cosines.tsv"
+    group:
+        "toy"
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_cosines")
+    resources:
+        **resources_of("measure_cosines"),
     params:
         code("measure/measure_cosines.py"),
         gap=RUN.config["measure"]["gap"],
@@ -91,6 +102,9 @@ rule measure_classifier:
         f"{BENCHMARKS}/measure/{{model}}-classifier-{{dataset}}.tsv"
     conda:
         "../../envs/train.yaml"
+    threads: threads_of("measure_classifier")
+    resources:
+        **resources_of("measure_classifier"),
     params:
         code("measure/measure_classifier.py"),
         folder=EMBEDDING_METRICS,
@@ -115,10 +129,13 @@ rule measure_sae:
         f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.tsv"
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_sae")
+    resources:
+        **resources_of("measure_sae"),
     params:
         code("measure/measure_sae.py"),
         each=each_seed(**MEASURED, atoms=f"{SAE_METRICS_FOLDER}/atoms.parquet"),
-        settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap")},
+        settings={key: RUN.config["measure"][key] for key in ("tau", "probe", "gap", "recall")},
         # The same samples for every SAE of a model: their differences are not ones of sampling.
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
@@ -141,6 +158,9 @@ rule measure_galleries:
         dataset=of_kind("pairs"),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_galleries")
+    resources:
+        **resources_of("measure_galleries"),
     params:
         code("measure/measure_galleries.py"),
         folder=lambda w, output: str(Path(output[0]).parent),
@@ -165,6 +185,9 @@ rule measure_layout:
         dataset=of_kind("pairs"),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_layout")
+    resources:
+        **resources_of("measure_layout"),
     params:
         code("measure/measure_layout.py"),
         tau=RUN.config["measure"]["tau"],
@@ -195,6 +218,9 @@ rule measure_factors:
         ),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_factors")
+    resources:
+        **resources_of("measure_factors"),
     params:
         code("measure/measure_factors.py"),
         each=each_seed(**MEASURED, atoms=f"{SAE_METRICS_FOLDER}/factors.parquet"),
@@ -215,6 +241,9 @@ rule measure_quality:
         f"{BENCHMARKS}/measure/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}-quality.tsv"
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_quality")
+    resources:
+        **resources_of("measure_quality"),
     params:
         code("measure/measure_quality.py"),
         each=each_seed(**MEASURED),
@@ -236,6 +265,9 @@ rule measure_stability:
         f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-stability.tsv"
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_stability")
+    resources:
+        **resources_of("measure_stability"),
     params:
         code("measure/measure_stability.py"),
         folder=STABILITY_FOLDER,
@@ -267,6 +299,9 @@ rule measure_ranking:
         dataset=one_of([RUN.train]),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_ranking")
+    resources:
+        **resources_of("measure_ranking"),
     params:
         code("measure/measure_ranking.py"),
         folder=RANKING_FOLDER,
@@ -290,12 +325,15 @@ rule measure_interventions:
         dataset=of_kind("pairs"),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_interventions")
+    resources:
+        **resources_of("measure_interventions"),
     params:
         code("measure/measure_interventions.py"),
         each=closing_calls(INTERVENTION_FOLDER),
         settings={
             key: RUN.config["measure"][key]
-            for key in ("tau", "means", "gap", "wasserstein", "ood")
+            for key in ("tau", "means", "gap", "wasserstein", "ood", "recall")
         },
         # The same samples and batches for every SAE of a model.
         seed=lambda w: seed_of("measure", w.model, w.dataset),
@@ -324,6 +362,9 @@ rule measure_composed:
         dataset=of_kind("edits"),
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_composed")
+    resources:
+        **resources_of("measure_composed"),
     params:
         code("measure/measure_composed.py"),
         each=closing_calls(COMPOSED_FOLDER),
@@ -346,12 +387,15 @@ rule measure_baselines:
         f"{BENCHMARKS}/measure/{{model}}-{{dataset}}-baselines.tsv"
     conda:
         "../../envs/measure.yaml"
+    threads: threads_of("measure_baselines")
+    resources:
+        **resources_of("measure_baselines"),
     params:
         code("measure/measure_baselines.py"),
         folder=BASELINE_FOLDER,
         settings={
             key: RUN.config["measure"][key]
-            for key in ("tau", "means", "gap", "wasserstein", "ood")
+            for key in ("tau", "means", "gap", "wasserstein", "ood", "recall")
         },
         seed=lambda w: seed_of("measure", w.model, w.dataset),
     script:
@@ -373,6 +417,9 @@ rule measure_sweep:
         f"{BENCHMARKS}/measure/{{model}}-{{sae}}-{{dataset}}-sweep.tsv"
     conda:
         "../../envs/train.yaml"
+    threads: threads_of("measure_sweep")
+    resources:
+        **resources_of("measure_sweep"),
     params:
         code("measure/measure_sweep.py"),
         folder=SWEEP_FOLDER,

@@ -18,8 +18,13 @@ rule render_table:
     wildcard_constraints:
         target=one_of(RUN.targets_of("table")),
     priority: RENDER_FIRST
+    group:
+        "render"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("render_table")
+    resources:
+        **resources_of("render_table"),
     params:
         code("render/render_table.py"),
         target=lambda w: w.target,
@@ -45,8 +50,13 @@ rule render_figure:
     wildcard_constraints:
         target=one_of(RUN.targets_of("figure")),
     priority: RENDER_FIRST
+    group:
+        "render"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("render_figure")
+    resources:
+        **resources_of("render_figure"),
     params:
         code("render/render_figure.py"),
         target=lambda w: w.target,

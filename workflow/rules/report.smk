@@ -9,29 +9,39 @@ OPTIONS = command_options(
 )
 
 
+def of_repository(path):
+    """A file of the repository, which lies here whatever storage the results are in."""
+    return local(f"{REPOSITORY}/{path}")
+
+
 rule write_report:
     input:
-        f"{REPOSITORY}/scripts/isoenergy/report/page.html",
-        f"{REPOSITORY}/scripts/isoenergy/report/style.css",
+        of_repository("scripts/isoenergy/report/page.html"),
+        of_repository("scripts/isoenergy/report/style.css"),
         [f"{RESULTS}/tables/{name}.csv" for name in RUN.targets_of("table")],
         [f"{RESULTS}/tables/{name}.txt" for name in RUN.targets_of("table")],
         [f"{RESULTS}/figures/{name}.png" for name in RUN.targets_of("figure")],
         [f"{RESULTS}/figures/{name}.txt" for name in RUN.targets_of("figure")],
-        contents=f"{REPOSITORY}/config/contents.tsv",
-        contents_schema=f"{REPOSITORY}/workflow/schemas/contents.schema.yaml",
+        contents=of_repository("config/contents.tsv"),
+        contents_schema=of_repository("workflow/schemas/contents.schema.yaml"),
         compared=f"{RESULTS}/compare.csv",
         findings=f"{RESULTS}/compare_claims.csv",
-        paper_values=f"{REPOSITORY}/config/paper_values.tsv",
-        paper_values_schema=f"{REPOSITORY}/workflow/schemas/paper_values.schema.yaml",
-        claims=f"{REPOSITORY}/config/claims.tsv",
-        claims_schema=f"{REPOSITORY}/workflow/schemas/claims.schema.yaml",
-        pyproject=f"{REPOSITORY}/pyproject.toml",
+        paper_values=of_repository("config/paper_values.tsv"),
+        paper_values_schema=of_repository("workflow/schemas/paper_values.schema.yaml"),
+        claims=of_repository("config/claims.tsv"),
+        claims_schema=of_repository("workflow/schemas/claims.schema.yaml"),
+        pyproject=of_repository("pyproject.toml"),
     output:
         page=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report/report.log",
+    group:
+        "report"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("write_report")
+    resources:
+        **resources_of("write_report"),
     params:
         code("report/write_report.py"),
         results=lambda w, output: str(Path(output.page).parent),
@@ -49,22 +59,28 @@ rule write_report:
 
 rule write_comparison:
     input:
-        f"{REPOSITORY}/scripts/isoenergy/report/comparison.html",
-        f"{REPOSITORY}/scripts/isoenergy/report/style.css",
+        of_repository("scripts/isoenergy/report/comparison.html"),
+        of_repository("scripts/isoenergy/report/style.css"),
         tables=[f"{RESULTS}/tables/{name}.csv" for name in RUN.targets_of("table")],
-        paper_values=f"{REPOSITORY}/config/paper_values.tsv",
-        paper_values_schema=f"{REPOSITORY}/workflow/schemas/paper_values.schema.yaml",
-        claims=f"{REPOSITORY}/config/claims.tsv",
-        claims_schema=f"{REPOSITORY}/workflow/schemas/claims.schema.yaml",
-        reference=f"{REPOSITORY}/config/config.yaml",
+        paper_values=of_repository("config/paper_values.tsv"),
+        paper_values_schema=of_repository("workflow/schemas/paper_values.schema.yaml"),
+        claims=of_repository("config/claims.tsv"),
+        claims_schema=of_repository("workflow/schemas/claims.schema.yaml"),
+        reference=of_repository("config/config.yaml"),
     output:
         csv=f"{RESULTS}/compare.csv",
         findings=f"{RESULTS}/compare_claims.csv",
         page=f"{RESULTS}/compare.html",
+        summary=f"{RESULTS}/summary.json",
     log:
         f"{LOGS}/report/compare.log",
+    group:
+        "report"
     conda:
         "../../envs/render.yaml"
+    threads: threads_of("write_comparison")
+    resources:
+        **resources_of("write_comparison"),
     params:
         code("report/write_comparison.py"),
         titles={name: RUN.targets[name]["title"] for name in RUN.targets_of("table")},

@@ -1,8 +1,8 @@
 # The targets of config/targets.tsv by name, and what is checked once every rule is known.
 
 
-for target in RUN.targets:
-    if target != "all" and RUN.available(target):
+for target in (*RUN.targets, *OF_MODELS):
+    if target in OF_MODELS or (target != "all" and RUN.available(target)):
 
         rule:
             name:
@@ -15,6 +15,8 @@ for target in RUN.targets:
 if COMMAND_LINE is not None:
     TARGETS = COMMAND_LINE.targets or []
     check_targets(TARGETS)
+    if "inputs" in TARGETS:
+        tell_inputs(TARGETS)
     if "preflight" in TARGETS and not COMMAND_LINE.dryrun:
         tell_machine(TARGETS)
     if not COMMAND_LINE.dryrun and not COMMAND_LINE.lint:

@@ -12,8 +12,13 @@ rule write_toy:
         f"{LOGS}/toy/{{toy}}.log",
     benchmark:
         f"{BENCHMARKS}/toy/{{toy}}.tsv"
+    group:
+        "toy"
     conda:
         "../../envs/toy.yaml"
+    threads: threads_of("write_toy")
+    resources:
+        **resources_of("write_toy"),
     params:
         code("toy/write_toy.py"),
         name=lambda w: w.toy,
@@ -30,8 +35,13 @@ rule write_sketch:
         sketch=SKETCH,
     log:
         f"{LOGS}/toy/sketch.log",
+    group:
+        "toy"
     conda:
         "../../envs/toy.yaml"
+    threads: threads_of("write_sketch")
+    resources:
+        **resources_of("write_sketch"),
     params:
         code("toy/write_sketch.py"),
         rows=500,  # per cluster, as in the paper's figure
@@ -53,6 +63,9 @@ rule run_toy:
     priority: 10
     conda:
         "../../envs/toy.yaml"
+    threads: threads_of("run_toy")
+    resources:
+        **resources_of("run_toy"),
     params:
         code("toy/run_toy.py"),
         folder=f"{TOY_SAE}/metrics",
@@ -84,6 +97,9 @@ use rule run_toy as search_toy with:
         f"{LOGS}/toy/search-{{setting}}-seed{{n}}.log",
     benchmark:
         f"{BENCHMARKS}/toy/search-{{setting}}-seed{{n}}.tsv"
+    threads: threads_of("search_toy")
+    resources:
+        **resources_of("search_toy"),
     params:
         code("toy/run_toy.py"),
         folder=f"{TOY_SEARCH}/metrics",
@@ -116,6 +132,9 @@ rule rank_toy:
         f"{LOGS}/toy/rank.log",
     conda:
         "../../envs/toy.yaml"
+    threads: threads_of("rank_toy")
+    resources:
+        **resources_of("rank_toy"),
     params:
         code("toy/rank_toy.py"),
         settings=list(RUN.toy_search.values()),

@@ -17,7 +17,9 @@ rule train_sae:
     priority: 10
     conda:
         "../../envs/train.yaml"
-    threads: RUN.config["sae_training"]["processes"]
+    threads: threads_of("train_sae")
+    resources:
+        **resources_of("train_sae"),
     params:
         code("train/train_saes.py"),
         saes=trainings,
@@ -52,5 +54,8 @@ use rule train_sae as train_swept with:
         f"{BENCHMARKS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.tsv"
     wildcard_constraints:
         model=one_of(RUN.models),
+    threads: threads_of("train_swept")
+    resources:
+        **resources_of("train_swept"),
     params:
         saes=sweep_trainings,

@@ -163,7 +163,7 @@ def fetch_range(
             told[url] = status
             if place is not None:
                 found[url] = place
-        pending = [url for url in pending if _may_pass(told.get(url, TOO_LATE))]
+        pending = [url for url in pending if may_pass(told.get(url, TOO_LATE))]
     told |= {url: TOO_LATE for url in names if url not in told}
     digests = _pack(Path(shard), names, told, found, fetching.side)
     wanted["status"] = wanted["url"].map(told)
@@ -199,7 +199,8 @@ def _is_web(url: str) -> bool:
         return False
 
 
-def _may_pass(status: str) -> bool:
+def may_pass(status: str) -> bool:
+    """Whether a reason may be gone a while later."""
     return status in _PASSING or re.fullmatch(r"HTTP 5\d\d", status) is not None
 
 

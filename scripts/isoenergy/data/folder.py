@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from PIL import Image
 
+from isoenergy.data.normal import normal_picture
 from isoenergy.data.pairs import NEEDED, OK, write_pairs
-from isoenergy.data.published import LANDMARKS, LAYOUTS, Listing
-from isoenergy.data.shards import MAX_PIXELS, PICTURE_SUFFIXES, SHARD_ROWS, write_shard
+from isoenergy.data.published import LAYOUTS, TABLES, Listing, is_published, landmark
+from isoenergy.data.shards import SHARD_ROWS, write_shard
+from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, read_parquet, replacing_folder, write_json
 from isoenergy.progress import Progress
@@ -21,8 +24,10 @@ from isoenergy.seeds import generator
 if TYPE_CHECKING:
     import pandas as pd
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 MAX_BYTES = 64 * 2**20
-TABLES = ("pairs.parquet", "pairs.csv")
 
 
 def find_table(folder: str | Path) -> Path:
@@ -44,34 +49,37 @@ def find_table(folder: str | Path) -> Path:
     )
 
 
-def find_layout(folder: str | Path, source: str) -> str:
-    """How a data folder is laid out: ``"folder"`` (with a table) or as its data set is published.
+def find_layout(files: Unpacked, source: str, split: str | None) -> str:
+    """How a data set lies in folders: ``"folder"`` (with a table) or as it is published.
 
-    A folder with a table is read by it, whatever the data set.
+    A folder with a table, the first alone, is read by it, whatever the data set.
 
     Raises
     ------
     InputError
-        If it has neither a table nor what the data set is published as.
+        If there is neither a table nor what the data set is published as, or an archive is broken.
     """
-    landmarks = LANDMARKS.get(source, ())
+    folder = files.folders[0]
     try:
         find_table(folder)
     except InputError as error:
-        if any((Path(folder) / name).is_file() for name in landmarks):
+        if folder.is_dir() and is_published(files, source, split):
             return source
-        if not landmarks or not Path(folder).is_dir():
+        name = landmark(source, split)
+        if name is None or not folder.is_dir():
             raise
-        raise InputError(f"{error}, nor {landmarks[0]} as it is published") from None
+        raise InputError(f"{error}, nor {name} as it is published") from None
     return "folder"
 
 
 def read_folder(
-    folder: str | Path,
+    folder: str | Path | None,
+    downloads: Sequence[str | Path],
     pairs: str | Path,
     images: str | Path,
     dataset: str,
     source: str,
+    split: str | None,
     kind: str,
     rows: int | None,
     seed: int,
@@ -82,12 +90,16 @@ def read_folder(
     folder) and, by kind, ``caption``; ``label`` (index into ``classes.json``: ``names`` and
     ``templates``); or ``caption``, ``source`` (a second picture) and ``triplet``. COCO, ImageNet
     and FashionIQ may instead be in the files that they are published as, see
-    :mod:`isoenergy.data.published`. Every row asked for is kept, with a status: ``"ok"``, or why
-    its picture cannot be used.
+    :mod:`isoenergy.data.published`. Zip archives are read as if they were unpacked. Every row asked
+    for is kept, with a status: ``"ok"``, or why its picture cannot be used; pictures are made alike
+    as :func:`isoenergy.data.normal.normal_picture` does, but keep their size.
 
     Parameters
     ----------
-    folder : path
+    folder : path or None
+        None where all is downloaded.
+    downloads : sequence of path
+        Files that were downloaded; what the folder lacks is looked for in theirs.
     pairs : path
         Pairs table to write.
     images : path
@@ -96,6 +108,8 @@ def read_folder(
         Name, the prefix of row ids where the table has no column ``id``.
     source : str
         A layout of ``published``, for a folder without a table.
+    split : str or None
+        Which part of a published data set.
     kind : {"pairs", "classes", "edits"}
     rows : int or None
         How many rows to take, drawn at random and kept in order; None takes all.
@@ -106,31 +120,26 @@ def read_folder(
     InputError
         If the table is missing, broken or lacks a column, or no row has a picture.
     """
-    folder = Path(folder)
-    layout = find_layout(folder, source)
-    if layout == "folder":
-        classes = _read_classes(folder) if kind == "classes" else None
-        listing = Listing(_read_table(find_table(folder), dataset, kind), classes)
-    else:
-        listing = LAYOUTS[layout](folder, dataset)
-    table = listing.table
-    if rows is not None and rows < len(table):
-        chosen = np.sort(generator(seed, "rows").permutation(len(table))[:rows])
-        table = table.iloc[chosen].reset_index(drop=True)
-    sides = ["image", "source"] if kind == "edits" else ["image"]
-    files = list(dict.fromkeys(path for side in sides for path in table[side]))
-    keys = {path: f"{i:08d}" for i, path in enumerate(files)}
-    failed: dict[str, str] = {}
-    with (
-        replacing_folder(images) as shards,
-        Progress(f"read {dataset}", len(files), "pictures") as bar,
-    ):
-        _write_shards(folder, keys, shards, failed, bar)
-        if listing.classes is not None:
-            write_json(shards / "classes.json", listing.classes)
-        if len(failed) == len(files):
-            first = next(iter(failed.items()))
-            raise InputError(f"{folder}: none of its pictures can be used; {first[0]!r} {first[1]}")
+    places = [Path(folder)] if folder is not None else []
+    places += [Path(path).parent for path in downloads]
+    with Unpacked(*dict.fromkeys(places)) as files:
+        table, classes = _list(files, dataset, source, split, kind)
+        if rows is not None:
+            table = draw_rows(table, rows, seed)
+        sides = ["image", "source"] if kind == "edits" else ["image"]
+        paths = list(dict.fromkeys(path for side in sides for path in table[side]))
+        keys = {path: f"{i:08d}" for i, path in enumerate(paths)}
+        failed: dict[str, str] = {}
+        with (
+            replacing_folder(images) as shards,
+            Progress(f"read {dataset}", len(paths), "pictures") as bar,
+        ):
+            _write_shards(files, keys, shards, failed, bar)
+            if classes is not None:
+                write_json(shards / "classes.json", classes)
+            if len(failed) == len(paths):
+                path, why = next(iter(failed.items()))
+                raise InputError(f"{files}: none of its pictures can be used; {path!r}: {why}")
     table["status"] = [
         next((failed[row[side]] for side in sides if row[side] in failed), OK)
         for row in table.to_dict("records")
@@ -138,6 +147,28 @@ def read_folder(
     for side in sides:
         table[side] = table[side].map(keys)
     write_pairs(pairs, table, kind)
+
+
+def draw_rows(table: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Some rows of a table, drawn at random and kept in order; all of them if it has no more."""
+    if rows >= len(table):
+        return table
+    chosen = np.sort(generator(seed, "rows").permutation(len(table))[:rows])
+    return table.iloc[chosen].reset_index(drop=True)
+
+
+def _list(
+    files: Unpacked, dataset: str, source: str, split: str | None, kind: str
+) -> tuple[pd.DataFrame, dict[str, list[str]] | None]:
+    """Rows of a data set, and names and prompts of its classes."""
+    layout = find_layout(files, source, split)
+    if layout == "folder":
+        folder = files.folders[0]
+        classes = _read_classes(folder) if kind == "classes" else None
+        listing = Listing(_read_table(find_table(folder), dataset, kind), classes)
+    else:
+        listing = LAYOUTS[layout](files, dataset, split)
+    return listing.table, listing.classes
 
 
 def _read_table(path: Path, dataset: str, kind: str) -> pd.DataFrame:
@@ -181,47 +212,41 @@ def _read_classes(folder: Path) -> dict[str, list[str]]:
 
 
 def _write_shards(
-    folder: Path, keys: Mapping[str, str], shards: Path, failed: dict[str, str], bar: Progress
+    files: Unpacked, keys: Mapping[str, str], shards: Path, failed: dict[str, str], bar: Progress
 ) -> None:
-    """Pack pictures as they are; those that cannot be used go to ``failed`` with the reason."""
-    root = folder.resolve()
+    """Pack pictures in their order; those that cannot be used go to ``failed`` with the reason."""
 
     def contents(paths: list[str]) -> Iterator[tuple[str, bytes]]:
-        for path in paths:
+        for path, made in _ahead(lambda path: _read_picture(files, path), paths):
             bar.step()
-            try:
-                yield keys[path], _read_picture(root, path)
-            except InputError as error:
-                failed[path] = str(error)
+            if isinstance(made, str):
+                failed[path] = made
+            else:
+                picture, suffix = made
+                yield f"{keys[path]}{suffix}", picture
 
-    shard = 0
-    suffix_of = {path: Path(path).suffix.lower() for path in keys}
-    for suffix in sorted(set(suffix_of.values())):
-        paths = [path for path in keys if suffix_of[path] == suffix]
-        if suffix not in PICTURE_SUFFIXES:
-            failed.update(dict.fromkeys(paths, f"is none of {', '.join(PICTURE_SUFFIXES)}"))
-            continue
-        for start in range(0, len(paths), SHARD_ROWS):
-            write_shard(
-                shards / f"{shard:05d}.tar", contents(paths[start : start + SHARD_ROWS]), suffix
-            )
-            shard += 1
+    paths = list(keys)
+    for shard, start in enumerate(range(0, len(paths), SHARD_ROWS)):
+        write_shard(shards / f"{shard:05d}.tar", contents(paths[start : start + SHARD_ROWS]), "")
 
 
-def _read_picture(root: Path, path: str) -> bytes:
-    """The bytes of one picture; paths, sizes and headers from a data set are not trusted."""
-    file = (root / path).resolve()
-    if not file.is_relative_to(root):
-        raise InputError("lies outside the folder")
-    if not file.is_file():
-        raise InputError("is not in the folder")
-    if file.stat().st_size > MAX_BYTES:
-        raise InputError(f"is larger than {MAX_BYTES} bytes")
-    content = file.read_bytes()
+def _read_picture(files: Unpacked, path: str) -> tuple[bytes, str] | str:
+    """One picture and its suffix, or why it cannot be used."""
     try:
-        width, height = Image.open(io.BytesIO(content)).size
-    except Exception:  # Pillow raises many kinds for broken files
-        raise InputError("is not a picture") from None
-    if width * height > MAX_PIXELS:
-        raise InputError(f"has over {MAX_PIXELS} pixels")
-    return content
+        return normal_picture(files.read(path, MAX_BYTES), None)
+    except InputError as error:
+        return str(error)
+
+
+def _ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[Item, Made]]:
+    """Work on items in threads, a few ahead of what is asked for, and give results in order."""
+    threads = os.cpu_count() or 1
+    waiting: deque[tuple[Item, Future[Made]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > 2 * threads:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()

@@ -63,11 +63,19 @@ def list_links(
         parts = _random(names, open_file, rows, seed)
     import pandas as pd
 
+    tables = []
     with Progress(f"list {dataset}", rows, "links") as bar:
-        tables = []
-        for part in parts:
-            tables.append(part)
-            bar.step(len(part))
+        try:
+            for part in parts:
+                tables.append(part)
+                bar.step(len(part))
+        except InputError:
+            raise
+        except Exception as error:  # the hub's client raises many kinds
+            raise InputError(
+                f"the list of links of {dataset} cannot be read to its end "
+                f"({type(error).__name__}: {str(error).splitlines()[0][:200]}); run again"
+            ) from None
     table = pd.concat(tables, ignore_index=True)
     table["id"] = [f"{dataset}-{row:010d}" for row in table["row"]]
     table["url"] = table["url"].fillna("").str.slice(0, MAX_URL)

@@ -1,4 +1,4 @@
-"""Fetched pictures made alike: upright RGB of bounded size, or why that cannot be."""
+"""Pictures made alike: upright, 8 bits, RGB or grey, of bounded size, or why that cannot be."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ ONE_PIXEL = "picture has a side of one pixel"
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _READABLE = (*FORMATS, "GIF", "BMP", "TIFF")
+# Encoders read a grey picture as RGB of equal channels; to encode it anew would only lose.
+_KEPT_MODES = ("RGB", "L")
 _ORIENTATION = 0x0112
 _QUALITY = 95
 
 
-def normal_picture(content: bytes, side: int) -> tuple[bytes, str]:
-    """Check a picture to its last byte, and make it an upright RGB picture of bounded size.
+def normal_picture(content: bytes, side: int | None) -> tuple[bytes, str]:
+    """Check a picture to its last byte, and make it an upright one of 8 bits and bounded size.
 
-    One that is so already keeps its bytes. Of an animation the first frame is taken; 16 bits a
-    channel become 8, CMYK and palettes RGB; the orientation in the EXIF data is carried out; a
-    shorter side of more than ``side`` pixels becomes ``side``.
+    One that is so already, in RGB or grey, keeps its bytes. Of an animation the first frame is
+    taken; 16 bits a channel become 8, CMYK and palettes RGB; the orientation in the EXIF data is
+    carried out; a shorter side of more than ``side`` pixels becomes ``side``.
 
     Parameters
     ----------
     content : bytes
-    side : int
+    side : int or None
+        None keeps the size.
 
     Returns
     -------
@@ -64,10 +67,11 @@ def normal_picture(content: bytes, side: int) -> tuple[bytes, str]:
             raise InputError(BROKEN) from None
 
 
-def _normal(picture: Image.Image, content: bytes, side: int) -> tuple[bytes, str]:
+def _normal(picture: Image.Image, content: bytes, side: int | None) -> tuple[bytes, str]:
+    side = side or min(picture.size)
     kept = (
         picture.format in FORMATS
-        and picture.mode == "RGB"
+        and picture.mode in _KEPT_MODES
         and getattr(picture, "n_frames", 1) == 1
         and min(picture.size) <= side
         and picture.getexif().get(_ORIENTATION, 1) == 1

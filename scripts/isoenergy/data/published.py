@@ -1,7 +1,8 @@
-"""COCO, ImageNet and FashionIQ in the files that they are published as, in a folder of the user."""
+"""COCO, ImageNet and FashionIQ in the files that they are published as."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.data.shards import PICTURE_SUFFIXES
+from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
-from isoenergy.files import read_json
 from isoenergy.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COCO_CAPTIONS = "annotations/captions_train2017.json"
-COCO_PICTURES = "train2017"
 CLASS_INDEX = "imagenet_class_index.json"
+# What a folder in a layout of the user's own has, see folder.py.
+TABLES = ("pairs.parquet", "pairs.csv")
 CATEGORIES = ("dress", "shirt", "toptee")
 
 # The 80 prompts of CLIP (Radford et al. 2021), with "a" and with "the": what shows the class, ...
@@ -76,34 +77,64 @@ class Listing:
     classes: dict[str, list[str]] | None = None
 
 
-LAYOUTS: Registry[Callable[[Path, str], Listing]] = Registry("layout of a data set")
-# A file or folder that each layout has, by which it is missed.
-LANDMARKS = {
-    "coco": (COCO_CAPTIONS,),
-    "imagenet": (CLASS_INDEX, f"../{CLASS_INDEX}"),
-    "fashioniq": tuple(f"{folder}cap.{CATEGORIES[0]}.train.json" for folder in ("captions/", "")),
-}
+# Each takes the files, the name of the data set, and which part of it is read.
+LAYOUTS: Registry[Callable[[Unpacked, str, str | None], Listing]] = Registry("layout of a data set")
 
 
-@LAYOUTS.register("coco")
-def read_coco(folder: Path, dataset: str) -> Listing:
-    """COCO 2017 train: a row for every caption, pictures in the order of the file (SPEC 1.3).
+def landmark(source: str, split: str | None) -> str | None:
+    """A file that a data set has as it is published, by which it is missed; None for others.
+
+    Parameters
+    ----------
+    source : str
+        A layout, or another source of data sets.
+    split : str or None
+    """
+    return {
+        "coco": f"annotations/captions_{split}2017.json",
+        "imagenet": CLASS_INDEX,
+        "fashioniq": caption_file(CATEGORIES[0], split),
+    }.get(source)
+
+
+def caption_file(category: str, split: str | None) -> str:
+    """Where FashionIQ has the relative captions of a category."""
+    return f"cap.{category}.{split}.json"
+
+
+def is_published(files: Unpacked, source: str, split: str | None) -> bool:
+    """Whether files have what a data set is published as, as far as one landmark tells.
 
     Raises
     ------
     InputError
-        If ``annotations/captions_train2017.json`` is missing or broken.
+        If an archive is broken.
+    """
+    name = landmark(source, split)
+    if source == "imagenet":
+        return bool(_class_index(files))
+    return name is not None and any(files.has(f"{where}{name}") for where in ("", "captions/"))
+
+
+@LAYOUTS.register("coco")
+def read_coco(files: Unpacked, dataset: str, split: str | None) -> Listing:
+    """COCO 2017: a row for every caption, pictures in the order of the file (SPEC 1.3).
+
+    Raises
+    ------
+    InputError
+        If ``annotations/captions_SPLIT2017.json`` is missing or broken.
     """
     import pandas as pd
 
-    path = folder / COCO_CAPTIONS
-    told = read_json(path)
+    path = landmark("coco", split)
+    told = files.read_json(path)
     with _as_published(path):
         captions: dict[int, list[str]] = {}
         for row in told["annotations"]:
             captions.setdefault(int(row["image_id"]), []).append(_text(row["caption"]))
         rows = [
-            (f"{COCO_PICTURES}/{_text(picture['file_name'])}", caption)
+            (f"{split}2017/{_text(picture['file_name'])}", caption)
             for picture in told["images"]
             for caption in captions.get(int(picture["id"]), ())
         ]
@@ -112,7 +143,7 @@ def read_coco(folder: Path, dataset: str) -> Listing:
 
 
 @LAYOUTS.register("imagenet")
-def read_imagenet(folder: Path, dataset: str) -> Listing:
+def read_imagenet(files: Unpacked, dataset: str, split: str | None = None) -> Listing:
     """ImageNet, a folder per class; names are those of Keras, prompts CLIP's 80 (SPEC 1.4).
 
     The names are read from ``imagenet_class_index.json``, in the folder or beside it; a class's
@@ -125,15 +156,14 @@ def read_imagenet(folder: Path, dataset: str) -> Listing:
     """
     import pandas as pd
 
-    path = next(
-        (p for p in (folder / CLASS_INDEX, folder.parent / CLASS_INDEX) if p.is_file()), None
-    )
+    folder = files.folders[0]
+    path = _class_index(files)
     if path is None:
         raise InputError(
             f"neither {folder} nor the folder above it has {CLASS_INDEX}, which names the classes; "
             "it comes with Keras"
         )
-    told = read_json(path)
+    told = Unpacked(path.parent).read_json(path.name)
     with _as_published(path):
         entries = [told[str(number)] for number in range(len(told))]
         folders = [_text(entry[0]) for entry in entries]
@@ -157,44 +187,81 @@ def read_imagenet(folder: Path, dataset: str) -> Listing:
     return Listing(_numbered(table, dataset), classes)
 
 
-@LAYOUTS.register("fashioniq")
-def read_fashioniq(folder: Path, dataset: str) -> Listing:
-    """FashionIQ, split train, all categories pooled: a row for every caption (SPEC 1.5).
+def lacks_index(folder: str | Path, source: str) -> bool:
+    """Whether a folder is of ImageNet's pictures alone, without the names of the classes."""
+    tables = any((Path(folder) / name).is_file() for name in TABLES)
+    return source == "imagenet" and not tables and _class_index(Unpacked(folder)) is None
 
-    Captions are ``captions/cap.{dress,shirt,toptee}.train.json`` (or lie in the folder itself),
-    pictures ``images/ASIN.jpg`` or another suffix.
+
+def _class_index(files: Unpacked) -> Path | None:
+    places = [files.folders[0], files.folders[0].parent, *files.folders[1:]]
+    return next((p / CLASS_INDEX for p in places if (p / CLASS_INDEX).is_file()), None)
+
+
+@LAYOUTS.register("fashioniq")
+def read_fashioniq(files: Unpacked, dataset: str, split: str | None) -> Listing:
+    """FashionIQ, all categories pooled: a row for every caption (SPEC 1.5).
+
+    Captions are read as :func:`read_edits` does, pictures are ``images/ASIN.jpg`` or another
+    suffix.
 
     Raises
     ------
     InputError
         If a file of captions is missing or broken.
     """
-    import pandas as pd
-
-    where = folder / "captions" if (folder / "captions").is_dir() else folder
     suffixes = {
         path.stem: path.suffix
+        for folder in files.folders
         for path in sorted((folder / "images").glob("*"))
         if path.suffix.lower() in PICTURE_SUFFIXES
     }
+    table = read_edits(files, dataset, split)
+    for side in ("image", "source"):
+        table[side] = [f"images/{name}{suffixes.get(name, '.jpg')}" for name in table[side]]
+    return Listing(table)
+
+
+def read_edits(files: Unpacked, dataset: str, split: str | None) -> pd.DataFrame:
+    """The relative captions of FashionIQ, a row each; pictures are numbers of goods (ASIN).
+
+    Read from ``captions/cap.{dress,shirt,toptee}.SPLIT.json``, or without ``captions/``.
+
+    Returns
+    -------
+    DataFrame
+        ``id``, ``image`` (the target), ``source``, ``caption``, ``triplet``, ``category``.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken.
+    """
+    import pandas as pd
+
     rows = []
     triplet = 0
     for category in CATEGORIES:
-        path = where / f"cap.{category}.train.json"
-        told = read_json(path)
+        name = caption_file(category, split)
+        path = f"captions/{name}" if files.has(f"captions/{name}") else name
+        told = files.read_json(path)
         with _as_published(path):
             for entry in told:
-                target, source = (
-                    f"images/{name}{suffixes.get(name, '.jpg')}"
-                    for name in (_text(entry["target"]), _text(entry["candidate"]))
-                )
+                target, source = (_good(entry[key]) for key in ("target", "candidate"))
                 rows += [
                     (target, source, _text(caption), triplet, category)
                     for caption in entry["captions"]
                 ]
                 triplet += 1
     columns = ["image", "source", "caption", "triplet", "category"]
-    return Listing(_numbered(pd.DataFrame(rows, columns=columns), dataset))
+    return _numbered(pd.DataFrame(rows, columns=columns), dataset)
+
+
+def _good(value: Any) -> str:
+    """The number of a good, which becomes part of the name of a file."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", _text(value)):
+        raise ValueError(f"{value[:80]!r} is no number of a good")
+    return value
 
 
 def _text(value: Any) -> str:
@@ -209,7 +276,7 @@ def _numbered(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 @contextmanager
-def _as_published(path: Path) -> Iterator[None]:
+def _as_published(path: str | Path) -> Iterator[None]:
     """Turn what goes wrong in reading JSON of another form into one sentence."""
     try:
         yield

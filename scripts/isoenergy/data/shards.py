@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from isoenergy.errors import InputError
-from isoenergy.files import replacing
+from isoenergy.files import replacing, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # A picture of more pixels is refused before it is decoded (decompression bombs).
@@ -87,23 +92,84 @@ def read_pictures(
     for shard in list_shards(folder):
         if waiting is not None and not waiting:
             return
-        try:
-            with tarfile.open(shard, "r:") as tar:
-                for member in tar:
-                    name = Path(member.name)
-                    if not member.isfile() or name.suffix.lower() not in PICTURE_SUFFIXES:
+        with _opened(shard) as tar:
+            for key, member in _members(tar):
+                if waiting is not None:
+                    if key not in waiting:
                         continue
-                    if waiting is not None:
-                        if name.stem not in waiting:
-                            continue
-                        waiting.remove(name.stem)
-                    content = tar.extractfile(member)
-                    yield name.stem, content.read() if content else b""
-                _check_end(tar)
-        except tarfile.TarError as error:
-            raise InputError(
-                f"{shard} is broken ({error}); delete {folder} to make it again"
-            ) from None
+                    waiting.remove(key)
+                content = tar.extractfile(member)
+                yield key, content.read() if content else b""
+
+
+@contextmanager
+def _opened(shard: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            yield tar
+    except tarfile.TarError as error:
+        raise InputError(
+            f"{shard} is broken ({error}); delete {shard.parent} to make it again"
+        ) from None
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """The pictures of a shard by key; at the end it is checked that the shard is whole."""
+    for member in tar:
+        name = Path(member.name)
+        if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
+            yield name.stem, member
+    _check_end(tar)
+
+
+def locate_pictures(folder: str | Path) -> pd.DataFrame:
+    """Where every picture of a folder's shards lies, so that it can be read without its shard.
+
+    Only headers are read.
+
+    Returns
+    -------
+    DataFrame
+        ``key``, ``shard`` (name of the file), ``offset`` and ``size`` (bytes in it), in stored
+        order.
+
+    Raises
+    ------
+    InputError
+        If a shard is broken, or two pictures have one key.
+    """
+    import pandas as pd
+
+    rows = []
+    for shard in list_shards(folder):
+        with _opened(shard) as tar:
+            rows += [
+                (key, shard.name, member.offset_data, member.size) for key, member in _members(tar)
+            ]
+    places = pd.DataFrame(rows, columns=["key", "shard", "offset", "size"])
+    twice = places["key"].duplicated()
+    if twice.any():
+        key = places["key"][twice].iloc[0]
+        raise InputError(f"{folder} holds two pictures with the key {key}; make it again")
+    return places
+
+
+def index_pictures(images: str | Path, index: str | Path) -> None:
+    """Write where every picture lies, for the jobs that embed ranges of them.
+
+    Parameters
+    ----------
+    images : path
+        Folder of picture shards.
+    index : path
+        Parquet to write, see :func:`locate_pictures`.
+
+    Raises
+    ------
+    InputError
+        As :func:`locate_pictures`.
+    """
+    write_parquet(index, locate_pictures(images))
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

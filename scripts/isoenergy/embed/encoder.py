@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,36 +50,76 @@ class EncoderSpec:
 class DualEncoder(ABC):
     """Embeds pictures and texts. Add one by subclassing and ``ENCODERS.register(name)``.
 
-    Everything is computed in float32, whatever the checkpoint is stored in.
+    Weights are float32, whatever the checkpoint is stored in, and so is the arithmetic unless
+    ``precision`` is set.
+
+    Attributes
+    ----------
+    preprocess : callable
+        RGB pictures of any size to ndarray of shape (n, 3, side, side), float32. It can be
+        pickled, so that worker processes do it, and makes of each picture the same in any company.
+    precision : {"float32", "float16"}
+        What the products within the network are computed in; the rest is float32 always.
     """
+
+    preprocess: Callable[[Sequence[Image.Image]], np.ndarray]
+    precision: str = "float32"
+    hides_padding: ClassVar[bool] = False
+    """Whether padding changes nothing about a text, so that less of it will do."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         self.spec = spec
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    @torch.inference_mode()
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """RGB pictures of any size to ndarray of shape (n, dim), float32, unit-norm rows."""
-        return self._unit(self._picture_features(list(pictures)), "picture")
+        return self.embed_pixels(self.preprocess(list(pictures)))
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts to ndarray of shape (n, dim), float32, unit-norm rows."""
-        if self.spec.lower_case:
-            texts = [text.lower() for text in texts]
-        return self._unit(self._text_features(list(texts)), "text")
+    def embed_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """What ``preprocess`` made to ndarray of shape (n, dim), float32, unit-norm rows."""
+        with self._arithmetic():
+            features = self._pixel_features(torch.from_numpy(pixels).to(self.device))
+        return self._unit(features, "picture")
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], longest: bool = False) -> np.ndarray:
+        """Texts to ndarray of shape (n, dim), float32, unit-norm rows.
+
+        They are padded to ``text_length``; with ``longest`` only to the longest of them, which is
+        for encoders that hide their padding.
+        """
+        with self._arithmetic():
+            features = self._text_features(self._cased(texts), longest and self.hides_padding)
+        return self._unit(features, "text")
+
+    def count_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """Tokens of each text without padding, ndarray of shape (n,), int."""
+        return np.array(self._token_counts(self._cased(texts)), dtype=np.int64)
 
     @abstractmethod
     def describe(self) -> dict[str, object]:
         """What a store should record: classes, preprocessing, versions."""
 
     @abstractmethod
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor:
+    def _pixel_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Features of shape (n, dim), of any norm."""
 
     @abstractmethod
-    def _text_features(self, texts: list[str]) -> torch.Tensor:
+    def _text_features(self, texts: list[str], longest: bool) -> torch.Tensor:
         """Features of shape (n, dim), of any norm, of texts in the case they were trained in."""
+
+    def _token_counts(self, texts: list[str]) -> list[int]:
+        """Tokens of each text; an encoder that does not hide its padding need not count."""
+        return [self.spec.text_length] * len(texts)
+
+    def _cased(self, texts: Sequence[str]) -> list[str]:
+        return [text.lower() for text in texts] if self.spec.lower_case else list(texts)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
 
     def _check_text_length(self, most: int) -> None:
         if self.spec.text_length > most:

@@ -10,6 +10,8 @@ from isoenergy.errors import InputError
 
 ARRAYS = {"image": "img_emb", "text": "text_emb", "source": "source_emb"}
 PLAIN = {"image": "image.npy", "text": "text.npy"}
+# Class vectors of labelled classes.
+CLASSES = "classes.npy"
 ALLOWED = (
     "a store holds img_emb/img_emb_0000.npy and text_emb/text_emb_0000.npy, or two plain files "
     "image.npy and text.npy"
@@ -64,7 +66,7 @@ def store_files(folder: str | Path) -> list[Path]:
     """Every file of a store, so that a change can be noticed; others in its folder are left out."""
     folder = Path(folder)
     names = [f"{prefix}/*.npy" for prefix in ARRAYS.values()]
-    names += [*PLAIN.values(), "classes.npy", "metadata/*.parquet"]
+    names += [*PLAIN.values(), CLASSES, "metadata/*.parquet"]
     return sorted(path for name in names for path in folder.glob(name) if path.is_file())
 
 

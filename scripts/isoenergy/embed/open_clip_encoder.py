@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
@@ -45,6 +47,17 @@ def import_open_clip() -> ModuleType:
     return open_clip
 
 
+@dataclass(frozen=True)
+class Preprocess:
+    """What open_clip does with one picture, as a function of pictures."""
+
+    transform: Callable[[Image.Image], torch.Tensor]
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """See :class:`DualEncoder`."""
+        return torch.stack([self.transform(picture) for picture in pictures]).numpy()
+
+
 @ENCODERS.register("open_clip")
 class OpenClipEncoder(DualEncoder):
     """Any ``open_clip`` model: a name on the hub, ``architecture:tag``, or a folder.
@@ -60,12 +73,13 @@ class OpenClipEncoder(DualEncoder):
             folder = self._folder()
             if not any(Path(folder).glob("*.safetensors")):
                 raise OSError(f"no file named {WEIGHTS}")
-            self.model, self.preprocess = library.create_model_from_pretrained(
+            self.model, transform = library.create_model_from_pretrained(
                 f"local-dir:{folder}", precision="fp32", device=self.device
             )
             self.tokenizer = library.get_tokenizer(f"local-dir:{folder}")
         except (RuntimeError, OSError, ValueError, TypeError, SafetensorError) as error:
             raise refusal(self.spec, error) from None
+        self.preprocess = Preprocess(transform)
         self._check_text_length(self.model.context_length)
         self.model.eval().requires_grad_(False)
 
@@ -78,11 +92,10 @@ class OpenClipEncoder(DualEncoder):
             self.spec.checkpoint, revision=self.spec.revision, allow_patterns=list(FILES)
         )
 
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor:
-        pixels = torch.stack([self.preprocess(picture) for picture in pictures])
-        return self.model.encode_image(pixels.to(self.device))
+    def _pixel_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_image(pixels)
 
-    def _text_features(self, texts: list[str]) -> torch.Tensor:
+    def _text_features(self, texts: list[str], longest: bool) -> torch.Tensor:
         tokens = self.tokenizer(texts, context_length=self.spec.text_length)
         return self.model.encode_text(tokens.to(self.device))
 

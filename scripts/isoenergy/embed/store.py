@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoenergy.embed.layout import ARRAYS, find_arrays, find_metadata
+from isoenergy.embed.layout import ARRAYS, CLASSES, find_arrays, find_metadata
 from isoenergy.errors import InputError
 from isoenergy.files import (
     hash_strings,
@@ -75,7 +75,10 @@ class Rows:
         ``rows`` is a slice, a boolean mask or row numbers from 0.
         """
         if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._read(start, max(start, stop))
+            rows = np.arange(start, stop, step)
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
@@ -83,6 +86,18 @@ class Rows:
         for index in np.unique(owner):
             inside = owner == index
             values[inside] = self._parts[index][rows[inside] - self._starts[index]]
+        return self._scaled(values)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        """Consecutive rows, copied once."""
+        values = np.empty((stop - start, self.shape[1]), dtype=np.float32)
+        for part, first in zip(self._parts, self._starts[:-1], strict=True):
+            inside = part[max(start - first, 0) : max(stop - first, 0)]
+            at = max(first - start, 0)
+            values[at : at + len(inside)] = inside
+        return self._scaled(values)
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
         if self._normalise:
             norms = np.linalg.norm(values, axis=1, keepdims=True)
             np.divide(values, norms, out=values, where=(norms > 0) & np.isfinite(norms))
@@ -177,8 +192,8 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     _check_shapes(location, rows, description)
     _check_ids(location, len(rows["image"]), description)
     classes = None
-    if (location / "classes.npy").exists():
-        classes = np.asarray(open_npy(location / "classes.npy"), dtype=np.float32)
+    if (location / CLASSES).exists():
+        classes = np.asarray(open_npy(location / CLASSES), dtype=np.float32)
         if classes.ndim != 2 or classes.shape[1] != rows["image"].shape[1]:
             raise InputError(
                 f"{location / 'classes.npy'} has shape {classes.shape}; allowed are rows as wide "
@@ -336,19 +351,32 @@ def write_store(
     with replacing_folder(folder / "metadata") as temporary:
         write_parquet(temporary / "metadata_0000.parquet", metadata)
     if classes is not None:
-        write_npy(folder / "classes.npy", classes)
-    n, dim = arrays["image"].shape
-    content = {
-        **description,
-        "format": FORMAT,
-        "rows": n,
-        "dim": dim,
-        "dtype": str(arrays["image"].dtype),
-        "ids": {name: hash_strings(ids) for name, ids in row_ids.items()},
-    }
-    open_store(folder)
-    _check_ids(folder, n, content)
-    write_json(folder / "store.json", content)
+        write_npy(folder / CLASSES, classes)
+    dtype = str(arrays["image"].dtype)
+    ids = {name: hash_strings(own) for name, own in row_ids.items()}
+    seal_store(folder, ids, {**description, "dtype": dtype})
+
+
+def seal_store(folder: str | Path, ids: Mapping[str, str], description: Mapping[str, Any]) -> None:
+    """Check the arrays and metadata of a new store, and write its ``store.json``.
+
+    Parameters
+    ----------
+    folder : path
+    ids : mapping of {"image", "text", "source"} to str
+        Hash of the row ids that each array was made from, in its own row order.
+    description : mapping
+        What else ``store.json`` is to say.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_store`.
+    """
+    n, dim = open_store(folder).image.shape
+    content = {**description, "format": FORMAT, "rows": n, "dim": dim, "ids": dict(ids)}
+    _check_ids(Path(folder), n, content)
+    write_json(Path(folder) / "store.json", content)
 
 
 def adopt_store(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
@@ -21,6 +24,17 @@ def quiet_transformers() -> ModuleType:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return transformers
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """An image processor of ``transformers`` as a function of pictures."""
+
+    image_processor: Any
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """See :class:`DualEncoder`."""
+        return self.image_processor(images=list(pictures), return_tensors="np")["pixel_values"]
 
 
 class TransformersEncoder(DualEncoder):
@@ -56,9 +70,11 @@ class TransformersEncoder(DualEncoder):
             self.tokenizer = getattr(transformers, self.tokenizer_class).from_pretrained(
                 spec.checkpoint, **where
             )
-            self.image_processor = getattr(
-                transformers, self.image_processor_class
-            ).from_pretrained(spec.checkpoint, **where)
+            self.preprocess = Preprocess(
+                getattr(transformers, self.image_processor_class).from_pretrained(
+                    spec.checkpoint, **where
+                )
+            )
         except RuntimeError:
             raise InputError(
                 f"model {spec.model} ({spec.checkpoint}) cannot be loaded: its weights are not "
@@ -69,14 +85,17 @@ class TransformersEncoder(DualEncoder):
         self._check_text_length(self.model.config.text_config.max_position_embeddings)
         self.model.eval().requires_grad_(False).to(self.device)
 
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor:
-        pixels = self.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-        return self.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
+    def _pixel_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.get_image_features(pixel_values=pixels).pooler_output
 
-    def _text_features(self, texts: list[str]) -> torch.Tensor:
+    def _token_counts(self, texts: list[str]) -> list[int]:
+        cut = self.tokenizer(texts, truncation=True, max_length=self.spec.text_length)
+        return [len(tokens) for tokens in cut["input_ids"]]
+
+    def _text_features(self, texts: list[str], longest: bool) -> torch.Tensor:
         tokens = self.tokenizer(
             texts,
-            padding="max_length",
+            padding="longest" if longest else "max_length",
             padding_side="right",
             truncation=True,
             max_length=self.spec.text_length,
@@ -104,8 +123,12 @@ class TransformersEncoder(DualEncoder):
 
 @ENCODERS.register("clip")
 class ClipEncoder(TransformersEncoder):
-    """CLIP and OpenCLIP checkpoints in the ``CLIPModel`` format; padding is masked."""
+    """CLIP and OpenCLIP checkpoints in the ``CLIPModel`` format; padding is masked.
 
+    It also comes after the end token that a text is read at, which sees only what is before it.
+    """
+
+    hides_padding = True
     model_class = "CLIPModel"
     image_processor_class = "CLIPImageProcessorPil"
     text_inputs = ("input_ids", "attention_mask")
@@ -134,8 +157,16 @@ class Siglip2Encoder(SiglipEncoder):
 
 @ENCODERS.register("aimv2")
 class Aimv2Encoder(TransformersEncoder):
-    """AIMv2 checkpoints with a text tower (LiT). Without a mask that tower would not be causal."""
+    """AIMv2 checkpoints with a text tower (LiT)."""
 
+    hides_padding = True
     model_class = "Aimv2Model"
     image_processor_class = "CLIPImageProcessorPil"
     text_inputs = ("input_ids", "attention_mask")
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__(spec)
+        # The text tower is causal by its mask, which the library leaves out where a batch has no
+        # padding: it would then see what follows, and a text depend on its company.
+        for layer in self.model.text_model.encoder.layers:
+            layer.attention.is_causal = True

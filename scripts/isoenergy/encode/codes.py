@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,84 @@ _DTYPES = {"values": np.float32, "indices": np.int32, "indptr": np.int64}
 FILES = tuple(f"{side}_{part}.npy" for side in SIDES for part in _DTYPES)
 # What the codes of edits have besides.
 SOURCE_FILES = tuple(f"{SOURCE}_{part}.npy" for part in _DTYPES)
+# Non-zeros of a block of codes.
+BLOCK = 2**18
+# Row pointers checked at a time.
+_CHECKED = 2**20
+
+
+class StoredCodes:
+    """Codes whose three arrays stay on disk; rows are read as a csr_matrix when asked for.
+
+    A csr_matrix of the same arrays would copy all row pointers, and from 2^31 non-zeros on every
+    index as well.
+
+    Parameters
+    ----------
+    data : ndarray of shape (nonzeros,), float32
+    indices : ndarray of shape (nonzeros,), int32
+    indptr : ndarray of shape (n + 1,), int64
+        As of a csr_matrix; memory-mapped.
+    n_atoms : int
+        K.
+    """
+
+    def __init__(
+        self, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_atoms: int
+    ) -> None:
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.shape = (len(indptr) - 1, n_atoms)
+        self.nnz = len(data)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> csr_matrix:
+        """Codes of some rows, csr_matrix of shape (rows, K), in the order asked for.
+
+        ``rows`` is a slice without a step, or row numbers from 0.
+        """
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            pointers = np.asarray(self.indptr[start : max(start, stop) + 1])
+            entries: slice | np.ndarray = slice(int(pointers[0]), int(pointers[-1]))
+            pointers = pointers - pointers[0]
+        else:
+            starts = np.asarray(self.indptr[rows])
+            counts = np.asarray(self.indptr[np.asarray(rows) + 1]) - starts
+            pointers = np.concatenate([[0], np.cumsum(counts)])
+            entries = np.repeat(starts - pointers[:-1], counts) + np.arange(pointers[-1])
+        parts = (np.array(self.data[entries]), np.array(self.indices[entries]))
+        return csr_matrix((*parts, pointers), shape=(len(pointers) - 1, self.shape[1]))
+
+
+CodeRows = csr_matrix | StoredCodes
+
+
+def row_blocks(*codes: CodeRows, entries: int = BLOCK) -> Iterator[slice]:
+    """Consecutive rows, as many as have at most ``entries`` non-zeros in each of ``codes``.
+
+    Parameters
+    ----------
+    codes : CodeRows of shape (n, K)
+        Of the same n rows.
+    entries : int
+        A single row may have more.
+
+    Yields
+    ------
+    slice
+        The same for codes on disk and in memory, so that sums over blocks agree to the last bit.
+    """
+    start, n = 0, codes[0].shape[0]
+    while start < n:
+        ends = (
+            int(np.searchsorted(side.indptr, int(side.indptr[start]) + entries, side="right")) - 1
+            for side in codes
+        )
+        stop = min(max(min(ends), start + 1), n)
+        yield slice(start, stop)
+        start = stop
 
 
 @dataclass(frozen=True)
@@ -27,22 +105,22 @@ class Codes:
 
     Attributes
     ----------
-    image, text : csr_matrix of shape (n, K), float32
-        Without stored zeros, indices ascending within a row. Of edits: the targets, and the means
-        of the triplets' captions.
+    image, text : CodeRows of shape (n, K), float32
+        A csr_matrix, or one on disk. Without stored zeros, indices ascending within a row. Of
+        edits: the targets, and the means of the triplets' captions.
     ids : str
         Hash of the pairs' ids (see ``embed.store``), or "" where the store has none.
     checkpoint : str
         Hash of the SAE's weights, or "" where it is not known.
-    source : csr_matrix of shape (n, K), float32, optional
+    source : CodeRows of shape (n, K), float32, optional
         Of edits: the source pictures.
     """
 
-    image: csr_matrix
-    text: csr_matrix
+    image: CodeRows
+    text: CodeRows
     ids: str
     checkpoint: str = ""
-    source: csr_matrix | None = None
+    source: CodeRows | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -111,7 +189,7 @@ def write_blocks(
 
 
 def open_codes(path: str | Path) -> Codes:
-    """Open codes; ``path`` is ``codes.json``.
+    """Open codes, which stay on disk (:class:`StoredCodes`); ``path`` is ``codes.json``.
 
     Raises
     ------
@@ -134,7 +212,7 @@ def open_codes(path: str | Path) -> Codes:
         ]
         if not _belong(*parts, shape, counts[side]):
             raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
-        matrices[side] = csr_matrix(tuple(parts), shape=shape, copy=False)
+        matrices[side] = StoredCodes(*parts, shape[1])
     return Codes(**matrices, ids=ids, checkpoint=checkpoint)
 
 
@@ -148,6 +226,9 @@ def _belong(
     """Whether three arrays are one CSR matrix of that shape; scipy would read past a wrong one."""
     if (len(values), len(indices), len(indptr)) != (nonzeros, nonzeros, shape[0] + 1):
         return False
-    if indptr[0] != 0 or indptr[-1] != nonzeros or (np.diff(indptr) < 0).any():
+    if indptr[0] != 0 or indptr[-1] != nonzeros:
         return False
+    for start in range(0, len(indptr), _CHECKED):
+        if (np.diff(indptr[start : start + _CHECKED + 1]) < 0).any():
+            return False
     return nonzeros == 0 or (indices.min() >= 0 and indices.max() < shape[1])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from isoenergy.embed.store import open_store
 from isoenergy.files import write_parquet
-from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
 from isoenergy.measure.intervened import GAP_METRICS, InterventionSettings, measure_gap
 from isoenergy.measure.interventions import (
     Means,
     axes_to_drop,
+    changed,
     without_axes,
     without_difference,
     without_mean_directions,
@@ -21,6 +22,7 @@ from isoenergy.measure.interventions import (
 )
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.retrieval import recall_at, unit_rows
+from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
 
 # In the order of Table 12; the paper's own row is the mask of its SAE-A.
@@ -57,18 +59,19 @@ def measure_baselines(
     seed : int
     """
     opened = open_store(store)
-    image, text = opened.image[:], opened.text[:]
+    image, text = opened.image, opened.text
     means = Means.of(image, text)
     most = min(MOST_AXES, image.shape[1])
     target = AXES_SHARE * float(np.linalg.norm(means.difference))
     dropped = axes_to_drop(means, target, most)
-    for name, pair in {
-        "unchanged": (image, text),
-        "A": without_means(image, text, means),
-        "B": without_mean_directions(image, text, means),
-        "C": without_difference(image, text, means),
-        "axes": without_axes(image, text, means, dropped),
-    }.items():
+    acts = {
+        "A": partial(without_means, means=means),
+        "B": partial(without_mean_directions, means=means),
+        "C": partial(without_difference, means=means),
+        "axes": partial(without_axes, means=means, n=dropped),
+    }
+    pairs = {name: changed(image, text, act) for name, act in acts.items()}
+    for name, pair in {"unchanged": (image, text), **pairs}.items():
         for metric in measure_gap(*pair, settings, seed):
             write_metric(Path(folder) / name, metric)
     n = {"axes": image.shape[1]}
@@ -78,8 +81,8 @@ def measure_baselines(
 
 def _write_curve(
     path: str | Path,
-    image: np.ndarray,
-    text: np.ndarray,
+    image: Vectors,
+    text: Vectors,
     means: Means,
     most: int,
     settings: InterventionSettings,
@@ -89,9 +92,10 @@ def _write_curve(
 
     rng = generator(seed, "curve")
     rows = draw_rows(len(image), settings.gap, rng)
+    drawn = image[rows], text[rows]
     points = []
     for n in range(most + 1):
-        cut = without_axes(image[rows], text[rows], means, n)
+        cut = without_axes(*drawn, means, n)
         unit = tuple(unit_rows(side) for side in cut)
         recall = recall_at(*unit, (1,), generator(seed, "recall"))[1]
         points.append(

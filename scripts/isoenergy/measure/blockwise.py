@@ -7,15 +7,19 @@ twice only, so that making them again is cheaper than keeping them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from isoenergy.encode.codes import BLOCK, CodeRows, row_blocks
 from isoenergy.progress import Progress
 
 # Entries of a block.
 _BLOCK = 2**23
+# Entries of a matrix that may be kept, once it is made: 128 MiB in float32.
+_KEPT = 2**25
 
 
 class BlockMatrix:
@@ -32,6 +36,8 @@ class BlockMatrix:
         Entries of a block at most, but for a single row.
     name : str
         What it is, for messages of progress.
+    keep : bool
+        Make a matrix of at most 2^25 entries once, and keep it.
     """
 
     def __init__(
@@ -40,14 +46,22 @@ class BlockMatrix:
         make: Callable[[slice], np.ndarray],
         block: int = _BLOCK,
         name: str = "matrix",
+        keep: bool = False,
     ):
         self.size = size
         self._make, self._name = make, name
         self._step = max(block // size, 1)
         self._percentiles: dict[float, float] = {}
+        self._kept: list[tuple[slice, np.ndarray]] | None = None
+        self._keep = keep and size * size <= _KEPT
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Consecutive blocks of rows as (which rows, their entries)."""
+        """Consecutive blocks of rows as (which rows, their entries), for reading alone."""
+        if self._keep and self._kept is None:
+            self._kept = list(self._made())
+        yield from self._made() if self._kept is None else self._kept
+
+    def _made(self) -> Iterator[tuple[slice, np.ndarray]]:
         if self._step >= self.size:
             yield slice(0, self.size), self._make(slice(0, self.size))
             return
@@ -118,24 +132,71 @@ def _ranked(counts: np.ndarray, rank: int) -> int:
 
 def atom_cosines(dictionary: np.ndarray) -> BlockMatrix:
     """D D^T of unit-norm atoms, in the dictionary's precision."""
-    return BlockMatrix(len(dictionary), lambda rows: dictionary[rows] @ dictionary.T, name="D D^T")
+    return BlockMatrix(
+        len(dictionary), lambda rows: dictionary[rows] @ dictionary.T, name="D D^T", keep=True
+    )
 
 
-def cross_covariance(image: csr_matrix, text: csr_matrix) -> BlockMatrix:
+def cross_covariance(image: CodeRows, text: CodeRows) -> BlockMatrix:
     """Sigma = mean over pairs of z_I z_T^T, uncentred, float32 (paper Eq. 6).
 
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
+    image, text : CodeRows of shape (n, K)
+        Read once for each block of rows of Sigma, and once for all where K is small.
     """
-    n, size = image.shape
-    # Summed in float64: an entry may add up hundreds of thousands of products.
-    left, right = image.astype(np.float64).T.tocsr(), text.astype(np.float64)
+    blocks = _Blocks(lambda rows: (image[rows], text[rows].astype(np.float64)), image, text)
 
     def make(rows: slice) -> np.ndarray:
-        return (left[rows] @ right / n).toarray().astype(np.float32)
+        return (_products([blocks], rows) / image.shape[0]).astype(np.float32)
 
-    return BlockMatrix(size, make, name="Sigma")
+    return BlockMatrix(image.shape[1], make, name="Sigma", keep=True)
+
+
+class _Blocks:
+    """Pairs of sparse matrices made of consecutive rows of codes; kept where there is but one.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the pair of a slice of rows.
+    codes : CodeRows of shape (n, K)
+        What is cut, see :func:`isoenergy.encode.codes.row_blocks`.
+    """
+
+    def __init__(
+        self, make: Callable[[slice], tuple[csr_matrix, csr_matrix]], *codes: CodeRows
+    ) -> None:
+        self._make, self._codes = make, codes
+        self._only: tuple[csr_matrix, csr_matrix] | None = None
+
+    def __iter__(self) -> Iterator[tuple[csr_matrix, csr_matrix]]:
+        if self._only is not None:
+            yield self._only
+            return
+        # A share of what the product takes, so that it is seldom added up.
+        entries = max(BLOCK, self._codes[0].shape[1] ** 2 // 16)
+        for rows in row_blocks(*self._codes, entries=entries):
+            block = self._make(rows)
+            if rows == slice(0, self._codes[0].shape[0]):
+                self._only = block
+            yield block
+
+
+def _products(sides: Sequence[_Blocks], rows: slice) -> np.ndarray:
+    """Rows of the sum of left^T right over all blocks: ndarray of shape (rows, K), float64.
+
+    Summed in float64, as an entry may add up hundreds of thousands of products.
+    """
+    total = None
+    for left, right in itertools.chain(*sides):
+        if total is None:
+            total = np.zeros((rows.stop - rows.start, right.shape[1]))
+        part = left[:, rows].astype(np.float64).T.tocsr() @ right
+        for row in np.flatnonzero(np.diff(part.indptr)):
+            entries = slice(part.indptr[row], part.indptr[row + 1])
+            total[row, part.indices[entries]] += part.data[entries]
+    return total
 
 
 def unit_codes(codes: csr_matrix) -> csr_matrix:
@@ -148,14 +209,28 @@ def unit_codes(codes: csr_matrix) -> csr_matrix:
     return wide
 
 
-def code_gram(codes: csr_matrix) -> BlockMatrix:
-    """G: mean over codes of z z^T, float64; symmetric and positive semi-definite.
+def code_gram(*sides: CodeRows) -> BlockMatrix:
+    """G: mean of z z^T over the codes of all sides, scaled to unit length, float64.
+
+    Symmetric and positive semi-definite; its trace is the share of codes that are not zero.
 
     Parameters
     ----------
-    codes : csr_matrix of shape (n, K)
-        See :func:`unit_codes`; then the trace of G is the share of codes that are not zero.
+    sides : CodeRows of shape (n_j, K)
+        Read once for each block of rows of G.
     """
-    n, size = codes.shape
-    left = codes.T.tocsr()
-    return BlockMatrix(size, lambda rows: (left[rows] @ codes / n).toarray(), name="G")
+    n = sum(side.shape[0] for side in sides)
+    blocks = [
+        _Blocks(lambda rows, side=side: (unit_codes(side[rows]),) * 2, side) for side in sides
+    ]
+    return BlockMatrix(sides[0].shape[1], lambda rows: _products(blocks, rows) / n, name="G")
+
+
+def multiply_gram(sides: Sequence[CodeRows], vectors: np.ndarray) -> np.ndarray:
+    """Product of G of :func:`code_gram` with ndarray of shape (K,) or (K, m), without making it."""
+    total = np.zeros(vectors.shape)
+    for side in sides:
+        for span in row_blocks(side):
+            codes = unit_codes(side[span])
+            total += codes.T @ (codes @ vectors)
+    return total / sum(side.shape[0] for side in sides)

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isoenergy.measure.vectors import Vectors
+
+# Rows tested at a time.
+_TESTED = 4096
+
 
 @dataclass(frozen=True)
 class ClassifierTraining:
@@ -19,9 +24,9 @@ class ClassifierTraining:
 
 
 def classifier_accuracy(
-    train: np.ndarray,
+    train: Vectors,
     train_labels: np.ndarray,
-    test: np.ndarray,
+    test: Vectors,
     test_labels: np.ndarray,
     n_classes: int,
     ks: Sequence[int],
@@ -32,7 +37,8 @@ def classifier_accuracy(
 
     Parameters
     ----------
-    train, test : ndarray of shape (n, dim), (m, dim)
+    train, test : Vectors of shape (n, dim), (m, dim)
+        Read a batch at a time.
     train_labels, test_labels : ndarray of shape (n,), (m,), int
         In [0, n_classes).
     n_classes : int
@@ -76,8 +82,13 @@ def classifier_accuracy(
             optimiser.step()
             schedule.step()
     model.eval()
+    right = dict.fromkeys(ks, 0)
     with torch.inference_mode():
-        scores = model(torch.from_numpy(test))
-        top = scores.topk(min(max(ks), n_classes), dim=1).indices
-        right = top == torch.from_numpy(np.array(test_labels))[:, None]
-    return {k: float(right[:, :k].any(dim=1).float().mean()) for k in ks}
+        for start in range(0, len(test), _TESTED):
+            span = slice(start, start + _TESTED)
+            scores = model(torch.from_numpy(test[span]))
+            top = scores.topk(min(max(ks), n_classes), dim=1).indices
+            found = top == torch.from_numpy(np.array(test_labels[span]))[:, None]
+            for k in ks:
+                right[k] += int(found[:, :k].any(dim=1).sum())
+    return {k: count / len(test) for k, count in right.items()}

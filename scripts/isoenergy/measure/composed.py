@@ -1,4 +1,8 @@
-"""Composed retrieval: a picture and what to change find the changed one (SPEC 4, 5; X9, X10)."""
+"""Composed retrieval: a picture and what to change find the changed one (SPEC 4, 5; X9, X10).
+
+Every query is compared with every target of its category, all of which are in memory: sets of edits
+have thousands of rows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from isoenergy.embed.triplets import Triplets, open_triplets
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file, hash_strings, write_parquet
-from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.energy import atom_energies
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import read_dictionary
@@ -25,6 +28,7 @@ from isoenergy.measure.outliers import (
 )
 from isoenergy.measure.reconstruction import reconstruct
 from isoenergy.measure.retrieval import recall_at, unit_rows
+from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
 RECALL_KS = (10, 50)

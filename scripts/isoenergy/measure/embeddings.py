@@ -27,6 +27,7 @@ from isoenergy.measure.geometry import (
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
 if TYPE_CHECKING:
@@ -56,15 +57,13 @@ class Samples:
         Images, and texts, for DiM, separability, the OOD score, PCA and cosines; pairs for RMG.
     wasserstein : int
         Images, and texts, for W; its cost grows with the cube.
+    recall : int
+        Pairs for recall.
     """
 
     gap: int
     wasserstein: int
-
-
-def draw_rows(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """``size`` different rows of ``n``, or all of them if there are fewer, in random order."""
-    return rng.permutation(n)[: min(size, n)]
+    recall: int
 
 
 def measure_embeddings(
@@ -90,10 +89,10 @@ def measure_embeddings(
     """
     opened = open_store(store)
     n = len(opened)
-    metrics = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, seed)]
+    metrics = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, samples, seed)]
     if opened.classes is not None:
         labels = opened.metadata()["label"].to_numpy()
-        accuracy = zero_shot_accuracy(opened.image[:], opened.classes, labels, RECALL_KS)
+        accuracy = zero_shot_accuracy(opened.image, opened.classes, labels, RECALL_KS)
         metrics += [
             Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
             for k, value in accuracy.items()
@@ -141,12 +140,11 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
     ]
 
 
-def _retrieval_metrics(store: EmbeddingStore, seed: int) -> list[Metric]:
-    recall = recall_at(store.image[:], store.text[:], RECALL_KS, generator(seed, "recall"))
-    return [
-        Metric(f"recall_at_{k}", {"code": value}, {"pairs": len(store)}, seed=seed)
-        for k, value in recall.items()
-    ]
+def _retrieval_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Metric]:
+    rng = generator(seed, "recall")
+    recall = recall_at(store.image, store.text, RECALL_KS, rng, most=samples.recall)
+    n = {"pairs": min(len(store), samples.recall)}
+    return [Metric(f"recall_at_{k}", {"code": value}, n, seed=seed) for k, value in recall.items()]
 
 
 def _write_figure_data(
@@ -257,9 +255,9 @@ def measure_classifier(
             "test a classifier"
         )
     accuracy = classifier_accuracy(
-        train.image[:],
+        train.image,
         train.metadata()["label"].to_numpy(),
-        test.image[:],
+        test.image,
         test.metadata()["label"].to_numpy(),
         len(train.classes),
         RECALL_KS,

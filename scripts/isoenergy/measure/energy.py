@@ -7,11 +7,55 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from isoenergy.encode.codes import CodeRows, row_blocks
+
 # An atom whose mean activation is below this is dead (SPEC 4).
 DEAD_ACTIVATION = 1e-9
 # An atom active more often than this is degenerate: always on (paper Appendix B).
 DEGENERATE_FREQUENCY = 0.9
 GROUPS = ("text", "bimodal", "image")
+
+
+class Moments:
+    """Sums over codes, added up block by block; every array has shape (K,).
+
+    Attributes
+    ----------
+    count : ndarray, int64
+        Codes in which the atom is not zero.
+    total, magnitude, square : ndarray, float64
+        Sums of the atom's coefficients, of their absolute values, and of their squares.
+    """
+
+    def __init__(self, n_atoms: int) -> None:
+        self.count = np.zeros(n_atoms, dtype=np.int64)
+        self.total, self.magnitude, self.square = np.zeros((3, n_atoms))
+
+    def add(self, codes: csr_matrix) -> None:
+        """Add a block of codes."""
+        n_atoms, values = len(self.count), codes.data.astype(np.float64)
+        self.count += np.bincount(codes.indices, minlength=n_atoms)
+        self.total += np.bincount(codes.indices, values, n_atoms)
+        self.magnitude += np.bincount(codes.indices, np.abs(values), n_atoms)
+        self.square += np.bincount(codes.indices, np.square(values), n_atoms)
+
+    @classmethod
+    def of(cls, codes: CodeRows) -> Moments:
+        """Of codes of shape (n, K)."""
+        moments = cls(codes.shape[1])
+        for rows in row_blocks(codes):
+            moments.add(codes[rows])
+        return moments
+
+
+def energies_of(image: Moments, text: Moments, n: int) -> AtomEnergies:
+    """Energies of every atom, of n pairs with these moments."""
+    return AtomEnergies(
+        image=image.square / n,
+        text=text.square / n,
+        frequency=(image.count + text.count) / (2 * n),
+        live=(image.magnitude / n + text.magnitude / n) / 2 >= DEAD_ACTIVATION,
+    )
 
 
 @dataclass(frozen=True)
@@ -83,25 +127,12 @@ class AtomEnergies:
         return {name: self.share(group == name) for name in GROUPS}
 
 
-def atom_energies(image: csr_matrix, text: csr_matrix) -> AtomEnergies:
+def atom_energies(image: CodeRows, text: CodeRows) -> AtomEnergies:
     """Energies of every atom.
 
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
+    image, text : CodeRows of shape (n, K)
         Codes of the n pairs.
     """
-    n, n_atoms = image.shape
-
-    def moment(codes: csr_matrix, power: int) -> np.ndarray:
-        weights = np.abs(np.asarray(codes.data, dtype=np.float64)) ** power
-        return np.bincount(codes.indices, weights=weights, minlength=n_atoms) / n
-
-    counts = sum(np.bincount(codes.indices, minlength=n_atoms) for codes in (image, text))
-    activation = (moment(image, 1) + moment(text, 1)) / 2
-    return AtomEnergies(
-        image=moment(image, 2),
-        text=moment(text, 2),
-        frequency=counts / (2 * n),
-        live=activation >= DEAD_ACTIVATION,
-    )
+    return energies_of(Moments.of(image), Moments.of(text), image.shape[0])

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
+from isoenergy.encode.codes import CodeRows, row_blocks
 from isoenergy.measure.energy import GROUPS, AtomEnergies
 
 KINDS = ("shared", "picture", "text")
@@ -31,12 +31,12 @@ def _binary_entropy(p: np.ndarray) -> np.ndarray:
         return -np.where(p > 0, p * np.log(p), 0.0) - np.where(q > 0, q * np.log(q), 0.0)
 
 
-def uncertainty_coefficients(codes: csr_matrix, factor: np.ndarray) -> np.ndarray:
+def uncertainty_coefficients(codes: CodeRows, factor: np.ndarray) -> np.ndarray:
     """I(A; F) / H(A) of every atom, corrected for chance.
 
     Parameters
     ----------
-    codes : csr_matrix of shape (n, K)
+    codes : CodeRows of shape (n, K)
         An atom is active where its code is not zero.
     factor : ndarray of shape (n,)
         The factor's value in each row, any hashable.
@@ -50,9 +50,12 @@ def uncertainty_coefficients(codes: csr_matrix, factor: np.ndarray) -> np.ndarra
     _, value = np.unique(factor, return_inverse=True)
     n_values = int(value.max()) + 1
     per_value = np.bincount(value, minlength=n_values)
-    rows = np.repeat(np.arange(n), np.diff(codes.indptr))
-    cell = value[rows] * n_atoms + codes.indices
-    active = np.bincount(cell, minlength=n_values * n_atoms).reshape(n_values, n_atoms)
+    active = np.zeros(n_values * n_atoms, dtype=np.int64)
+    for rows in row_blocks(codes):
+        block = codes[rows]
+        cell = np.repeat(value[rows] * n_atoms, np.diff(block.indptr)) + block.indices
+        active += np.bincount(cell, minlength=n_values * n_atoms)
+    active = active.reshape(n_values, n_atoms)
     entropy = _binary_entropy(active.sum(axis=0) / n)
     conditional = (per_value / n) @ _binary_entropy(active / per_value[:, None])
     # Expected information of independent variables in a sample of n (Miller).
@@ -88,8 +91,8 @@ class FactorAlignment:
 
 
 def factor_alignment(
-    image: csr_matrix,
-    text: csr_matrix,
+    image: CodeRows,
+    text: CodeRows,
     factors: Mapping[str, np.ndarray],
     kinds: Mapping[str, str],
     energies: AtomEnergies,
@@ -98,7 +101,7 @@ def factor_alignment(
 
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
+    image, text : CodeRows of shape (n, K)
     factors : mapping of str to ndarray of shape (n,)
         The value of each factor in each pair.
     kinds : mapping of str to str

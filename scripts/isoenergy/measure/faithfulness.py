@@ -8,11 +8,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import Rows
+from isoenergy.encode.codes import CodeRows
 
 STEPS = 10
-_BLOCK = 4096
-# Entries of the atoms of a block of codes: 128 MiB. Codes of ReLU may have hundreds of non-zeros.
-_ENTRIES = 2**24
+_BLOCK = 1024
 # Above this share of non-zeros, products with all atoms are faster than gathering those in use.
 _DENSE = 1 / 8
 
@@ -36,11 +35,15 @@ def attributions(x: np.ndarray, codes: csr_matrix, dictionary: np.ndarray) -> np
     """
     mean_step = (STEPS + 1) / (2 * STEPS)
     missing = x - mean_step * (codes @ dictionary)
-    rows, atoms = _rows(codes), codes.indices
+    rows, counts = _rows(codes), np.diff(codes.indptr)
     if codes.nnz > _DENSE * np.prod(codes.shape):
-        products = (missing @ dictionary.T)[rows, atoms]
-    else:
-        products = np.einsum("ed,ed->e", dictionary[atoms], missing[rows])
+        return codes.data * (missing @ dictionary.T)[rows, codes.indices]
+    products = np.empty(codes.nnz)
+    for slot in range(int(counts.max(initial=0))):
+        inside = np.flatnonzero(counts > slot)
+        entries = codes.indptr[inside] + slot
+        own = missing if len(inside) == len(missing) else missing[inside]
+        products[entries] = np.einsum("ed,ed->e", dictionary[codes.indices[entries]], own)
     return codes.data * products
 
 
@@ -69,18 +72,14 @@ def _entered(scores: np.ndarray, codes: csr_matrix, n_steps: int) -> np.ndarray:
     return entered
 
 
-def _blocks(rows: Rows, codes: csr_matrix) -> Iterator[tuple[np.ndarray, csr_matrix]]:
-    """Embeddings and codes of consecutive rows, few enough to hold the atoms of all codes."""
+def _blocks(rows: Rows, codes: CodeRows) -> Iterator[tuple[np.ndarray, csr_matrix]]:
+    """Embeddings and codes of consecutive rows."""
     for start, x in rows.blocks(_BLOCK):
-        inside = codes[start : start + len(x)]
-        slots = max(int(np.diff(inside.indptr).max(initial=0)), 1)
-        step = max(_ENTRIES // (slots * x.shape[1]), 1)
-        for first in range(0, len(x), step):
-            yield x[first : first + step].astype(np.float64), inside[first : first + step]
+        yield x.astype(np.float64), codes[start : start + len(x)]
 
 
 def faithfulness_scores(
-    rows: Rows, codes: csr_matrix, dictionary: np.ndarray, n_steps: int
+    rows: Rows, codes: CodeRows, dictionary: np.ndarray, n_steps: int
 ) -> dict[str, float]:
     """C-insertion and C-deletion of one modality.
 
@@ -91,7 +90,7 @@ def faithfulness_scores(
     Parameters
     ----------
     rows : Rows of shape (n, dim)
-    codes : csr_matrix of shape (n, n_atoms)
+    codes : CodeRows of shape (n, n_atoms)
     dictionary : ndarray of shape (n_atoms, dim)
     n_steps : int
         K; 20 in the paper's tables.

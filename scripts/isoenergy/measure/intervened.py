@@ -11,15 +11,14 @@ import numpy as np
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.embeddings import draw_rows
-from isoenergy.measure.energy import atom_energies
+from isoenergy.measure.energy import Moments, atom_energies
 from isoenergy.measure.gap import (
     difference_in_mean,
     relative_modality_gap,
     separability,
     wasserstein,
 )
-from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair
+from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair, changed
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.outliers import (
@@ -28,8 +27,9 @@ from isoenergy.measure.outliers import (
     neighbour_distances,
     ood_scores,
 )
-from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.reconstruction import Reconstructions
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
 
 RECONSTRUCTION, MASKED = "reconstruction", "masked"
@@ -58,6 +58,8 @@ class InterventionSettings:
         Images, and texts, drawn for W.
     ood : int
         Images, and texts, drawn for the OOD score, which depends on it.
+    recall : int
+        Pairs drawn for recall.
     """
 
     tau: float
@@ -65,12 +67,13 @@ class InterventionSettings:
     gap: int
     wasserstein: int
     ood: int
+    recall: int
 
 
 def mean_reconstructions(codes: Codes, dictionary: np.ndarray) -> Means:
     """Means of the reconstructions of all images and all texts, from the mean codes."""
     image, text = (
-        np.asarray(side.mean(axis=0, dtype=np.float64)).ravel() @ dictionary.astype(np.float64)
+        Moments.of(side).total / len(codes) @ dictionary.astype(np.float64)
         for side in (codes.image, codes.text)
     )
     return Means(image, text)
@@ -81,8 +84,8 @@ def intervene(
     measured: Measured,
     bimodal: np.ndarray,
     means: Means,
-    rng: np.random.Generator,
-) -> Pair:
+    seed: int,
+) -> tuple[Vectors, Vectors]:
     """Reconstructions of all images and texts after one intervention.
 
     Parameters
@@ -93,16 +96,26 @@ def intervene(
     bimodal : ndarray of shape (K,), bool
         Atoms that the mask keeps.
     means : Means
-    rng : numpy.random.Generator
+    seed : int
+        Draws the direction of ``"random"``.
 
     Returns
     -------
-    image, text : ndarray of shape (n, dim), float32
-        Normalised for ``"random"`` alone.
+    image, text : Vectors of shape (n, dim), float32
+        Made when asked for; normalised for ``"random"`` alone.
     """
     kept = bimodal if form == MASKED else None
-    image, text = (reconstruct(codes, measured.dictionary, kept) for _, codes in measured.sides())
-    return INTERVENTIONS[form](image, text, means, rng) if form in INTERVENTIONS else (image, text)
+    image, text = (
+        Reconstructions(codes, measured.dictionary, kept) for _, codes in measured.sides()
+    )
+    if form not in INTERVENTIONS:
+        return image, text
+
+    def act(images: np.ndarray, texts: np.ndarray) -> Pair:
+        # The same direction for every block of rows.
+        return INTERVENTIONS[form](images, texts, means, generator(seed, "direction"))
+
+    return changed(image, text, act)
 
 
 def measure_interventions(
@@ -147,8 +160,7 @@ def measure_interventions(
     labels, first = _class_rows(measured)
     distances = {}
     for form in FORMS:
-        rng = generator(seed, "direction")
-        image, text = intervene(form, measured, bimodal, means, rng)
+        image, text = intervene(form, measured, bimodal, means, seed)
         for metric in measure_pair(image, text, settings, seed):
             write_metric(Path(folder) / form, metric)
         if labels is not None:
@@ -161,19 +173,19 @@ def measure_interventions(
 
 
 def measure_pair(
-    image: np.ndarray, text: np.ndarray, settings: InterventionSettings, seed: int
+    image: Vectors, text: Vectors, settings: InterventionSettings, seed: int
 ) -> Iterator[Metric]:
     """The ``PAIR_METRICS`` of two sets of vectors; the same samples and batches for one seed."""
-    n = len(image)
     yield from measure_gap(image, text, settings, seed)
-    recall = recall_at(image, text, (1,), generator(seed, "recall"))[1]
-    yield Metric("recall_at_1", {"code": recall}, {"pairs": n}, seed=seed)
+    recall = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)[1]
+    n = {"pairs": min(len(image), settings.recall)}
+    yield Metric("recall_at_1", {"code": recall}, n, seed=seed)
 
 
 def measure_gap(
-    image: np.ndarray, text: np.ndarray, settings: InterventionSettings, seed: int
+    image: Vectors, text: Vectors, settings: InterventionSettings, seed: int
 ) -> Iterator[Metric]:
-    """The ``GAP_METRICS`` of two sets of vectors, ndarrays of shape (n, dim)."""
+    """The ``GAP_METRICS`` of two sets of vectors of shape (n, dim), of which samples are read."""
     n = len(image)
     rng = generator(seed, "gap")
     images, texts = (draw_rows(n, settings.gap, rng) for _ in range(2))
@@ -196,14 +208,14 @@ def measure_gap(
     yield Metric("ood_score", ood_scores(inside, outside), size, seed=seed)
 
 
-def draw_neighbourhood(image: np.ndarray, text: np.ndarray, size: int, seed: int) -> Pair:
+def draw_neighbourhood(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
     """The images and texts whose neighbours are looked for; the same rows for one seed."""
     rng = generator(seed, "ood")
     images, texts = (draw_rows(len(image), size, rng) for _ in range(2))
     return image[images], text[texts]
 
 
-def nearest_images(image: np.ndarray, text: np.ndarray, size: int, seed: int) -> Pair:
+def nearest_images(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
     """Distances of drawn images, and texts, to the nearest of the images (Figs 4 and 25, K = 5).
 
     Returns

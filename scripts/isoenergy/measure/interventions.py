@@ -1,8 +1,8 @@
 """Ways to close the modality gap, on reconstructions and on raw embeddings (SPEC 5, Tables 9-12).
 
-Every function takes two sets of vectors, images and texts, and returns both anew. Nothing is
-normalised unless it says so: recall, zero-shot accuracy, W and the OOD score normalise inside, DiM
-takes vectors as they are.
+Every function takes two sets of vectors, images and texts, and returns both anew, each row from
+that row alone. Nothing is normalised unless it says so: recall, zero-shot accuracy, W and the OOD
+score normalise inside, DiM takes vectors as they are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoenergy.measure.retrieval import unit_rows
+from isoenergy.measure.vectors import Changed, Vectors, mean_vector
 from isoenergy.registry import Registry
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -31,9 +32,9 @@ class Means:
     text: np.ndarray
 
     @classmethod
-    def of(cls, image: np.ndarray, text: np.ndarray) -> Means:
-        """The means of two sets of vectors, ndarrays of shape (n, dim), (m, dim)."""
-        return cls(image.mean(axis=0, dtype=np.float64), text.mean(axis=0, dtype=np.float64))
+    def of(cls, image: Vectors, text: Vectors) -> Means:
+        """The means of two sets of vectors of shape (n, dim), (m, dim)."""
+        return cls(mean_vector(image), mean_vector(text))
 
     @property
     def difference(self) -> np.ndarray:
@@ -44,6 +45,23 @@ class Means:
 Intervention = Callable[[np.ndarray, np.ndarray, Means, np.random.Generator], Pair]
 # On reconstructions with all atoms, in the order of Tables 9 to 11; the mask acts on codes.
 INTERVENTIONS: Registry[Intervention] = Registry("intervention")
+
+
+def changed(
+    image: Vectors, text: Vectors, act: Callable[[np.ndarray, np.ndarray], Pair]
+) -> tuple[Vectors, Vectors]:
+    """What an intervention makes of rows, when they are asked for.
+
+    Parameters
+    ----------
+    image, text : Vectors of shape (n, dim), (m, dim)
+    act : callable
+        One of the interventions here, all else than the vectors given.
+    """
+    none = np.empty((0, image.shape[1]), dtype=np.float32)
+    return Changed(image, lambda rows: act(rows, none)[0]), Changed(
+        text, lambda rows: act(none, rows)[1]
+    )
 
 
 def _moved(rows: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -58,7 +58,8 @@ def write_metric(folder: str | Path, metric: Metric) -> None:
         "protocols": {name: _told(value) for name, value in metric.protocols.items()},
         "n": dict(metric.n),
         "seed": metric.seed,
-        "sd": metric.sd,
+        # Of values one of which is undefined or infinite there is no spread.
+        "sd": metric.sd if metric.sd is not None and math.isfinite(metric.sd) else None,
         "note": metric.note,
     }
     write_json(Path(folder) / f"{metric.name}.json", content)

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import EmbeddingStore, Rows, open_store
-from isoenergy.encode.codes import Codes, open_codes
+from isoenergy.encode.codes import CodeRows, Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file
 from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, cross_covariance
@@ -47,7 +46,7 @@ class Measured:
         """Sigma of images and texts, likewise."""
         return cross_covariance(self.codes.image, self.codes.text)
 
-    def sides(self) -> Iterator[tuple[Rows, csr_matrix]]:
+    def sides(self) -> Iterator[tuple[Rows, CodeRows]]:
         """Embeddings and codes of the images, then of the texts."""
         yield self.store.image, self.codes.image
         yield self.store.text, self.codes.text

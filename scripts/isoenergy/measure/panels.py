@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from isoenergy.measure.bridge_shares import THRESHOLDS, bridge_entries, bridge_s
 from isoenergy.measure.geometry import barycentres
 from isoenergy.measure.opened import Measured
 from isoenergy.measure.ranks import ranked
-from isoenergy.measure.scores import active_pairs, activity, choose_atoms, score_histograms
+from isoenergy.measure.scores import activity, choose_atoms, score_histograms
 from isoenergy.measure.unimodal import SIDES, strong_unimodal
 
 if TYPE_CHECKING:
@@ -103,19 +103,20 @@ def scores_table(measured: Measured, tau: float) -> pd.DataFrame:
     import pandas as pd
 
     codes, energies, store = measured.codes, measured.energies, measured.store
-    chosen = choose_atoms(energies, activity(codes.image, codes.text), tau)
-    atoms = measured.dictionary[list(chosen.values())]
-    image, text = (_project(rows.blocks(), atoms) for rows in (store.image, store.text))
+    sides = codes.image, codes.text
+    active = activity(*sides)
+    chosen = choose_atoms(energies, active, tau)
+    atoms = {atom: measured.dictionary[atom] for atom in chosen.values()}
+    found = score_histograms(store.image, store.text, sides, atoms) if chosen else {}
     parts = [pd.DataFrame(columns=list(SCORES_COLUMNS))] if not chosen else []
-    for i, (which, atom) in enumerate(chosen.items()):
-        active = active_pairs(codes.image, codes.text, atom)
-        edges, counts = score_histograms(image[:, i], text[:, i], active)
+    for which, atom in chosen.items():
+        edges, counts = found[atom]
         told = {
             "which": which,
             "atom": atom,
             "energy": energies.both[atom],
             "modality_score": energies.modality_score[atom],
-            "activity": active.mean(),
+            "activity": active[atom],
         }
         parts += [
             pd.DataFrame(
@@ -131,10 +132,6 @@ def scores_table(measured: Measured, tau: float) -> pd.DataFrame:
             for (modality, on), count in counts.items()
         ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _project(blocks: Iterable[tuple[int, np.ndarray]], atoms: np.ndarray) -> np.ndarray:
-    return np.concatenate([block @ atoms.T for _, block in blocks])
 
 
 def unimodal_table(measured: Measured, tau: float) -> pd.DataFrame:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
+# Rows at a time.
+_BLOCK = 4096
+
 
 def probe_accuracies(
-    dictionary: np.ndarray, image: np.ndarray, text: np.ndarray, centre: np.ndarray
+    dictionary: np.ndarray, image: np.ndarray, text: np.ndarray, centres: np.ndarray
 ) -> np.ndarray:
     """Accuracy of each atom at telling images from texts.
 
-    An atom predicts "image" for x where (x - centre) . D_i > 0.
+    An atom predicts "image" for x where (x - centre) . D_i > 0: one product of all atoms with all
+    rows, which is compared with an offset for each atom and centre.
 
     Parameters
     ----------
     dictionary : ndarray of shape (K, dim)
     image, text : ndarray of shape (n_I, dim), (n_T, dim)
-    centre : ndarray of shape (dim,)
+    centres : ndarray of shape (centres, dim)
 
     Returns
     -------
-    ndarray of shape (K,), in [0, 1]
+    ndarray of shape (centres, K), in [0, 1]
         Share of the n_I + n_T rows that the atom classifies rightly.
     """
-    offset = dictionary @ centre
-    right = np.zeros(len(dictionary), dtype=np.int64)
+    offsets = [dictionary @ centre for centre in centres]
+    right = np.zeros((len(offsets), len(dictionary)), dtype=np.int64)
     for rows, positive in ((image, True), (text, False)):
-        for start in range(0, len(rows), 4096):
-            above = dictionary @ rows[start : start + 4096].T > offset[:, None]
-            right += (above == positive).sum(axis=1)
+        for start in range(0, len(rows), _BLOCK):
+            products = dictionary @ rows[start : start + _BLOCK].T
+            for found, offset in zip(right, offsets, strict=True):
+                above = np.count_nonzero(products > offset[:, None], axis=1)
+                found += above if positive else products.shape[1] - above
     return right / (len(image) + len(text))
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.intervened import mean_reconstructions
 from isoenergy.measure.metric import PAPER, Metric, write_metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.ranking import Reordering, draw_pairs, reorder
 from isoenergy.measure.retrieval import unit_rows
+from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isoenergy.measure.vectors import Vectors, draw_rows
+
 BATCH = 256
 _EPSILON = 1e-8
 
@@ -24,7 +26,12 @@ def _hits(similarities: np.ndarray, k: int) -> int:
 
 
 def recall_at(
-    a: np.ndarray, b: np.ndarray, ks: Sequence[int], rng: np.random.Generator, batch: int = BATCH
+    a: Vectors,
+    b: Vectors,
+    ks: Sequence[int],
+    rng: np.random.Generator,
+    batch: int = BATCH,
+    most: int | None = None,
 ) -> dict[int, float]:
     """In-batch recall@k, both directions averaged.
 
@@ -33,22 +40,24 @@ def recall_at(
 
     Parameters
     ----------
-    a, b : ndarray of shape (n, dim)
-        Row i of each is one pair; normalised inside.
+    a, b : Vectors of shape (n, dim)
+        Row i of each is one pair; normalised inside. A batch is read at a time.
     ks : sequence of int
     rng : numpy.random.Generator
         Permutes the pairs.
     batch : int
         256 in the paper; recall depends on it.
+    most : int, optional
+        Pairs to draw where there are more.
 
     Returns
     -------
     dict of int to float, in [0, 1]
         1 for a single pair, which has nothing to be confused with.
     """
-    order = rng.permutation(len(a))
-    batch = min(batch, len(a))
-    starts = range(0, len(a) - batch + 1, batch)
+    order = draw_rows(len(a), len(a) if most is None else most, rng)
+    batch = min(batch, len(order))
+    starts = range(0, len(order) - batch + 1, batch)
     hits = dict.fromkeys(ks, 0)
     for start in starts:
         rows = order[start : start + batch]
@@ -59,13 +68,13 @@ def recall_at(
 
 
 def zero_shot_accuracy(
-    image: np.ndarray, classes: np.ndarray, labels: np.ndarray, ks: Sequence[int]
+    image: Vectors, classes: np.ndarray, labels: np.ndarray, ks: Sequence[int]
 ) -> dict[int, float]:
     """Share of pictures whose class vector is among the k most similar ones.
 
     Parameters
     ----------
-    image : ndarray of shape (n, dim)
+    image : Vectors of shape (n, dim)
     classes : ndarray of shape (C, dim)
     labels : ndarray of shape (n,), int
         In [0, C).

@@ -18,7 +18,6 @@ from isoenergy.measure.bridge import (
     functional_alignment,
     transport_atoms,
 )
-from isoenergy.measure.embeddings import draw_rows
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS
 from isoenergy.measure.factors import (
     KINDS,
@@ -44,9 +43,10 @@ from isoenergy.measure.probing import (
     probe_accuracies,
     probing_accuracy,
 )
-from isoenergy.measure.reconstruction import l0, l1, mean_squared_error, r_squared, reconstruct
+from isoenergy.measure.reconstruction import Reconstructions, l0, l1, reconstruction_errors
 from isoenergy.measure.retrieval import recall_at
 from isoenergy.measure.transport import Transport
+from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
 if TYPE_CHECKING:
@@ -90,11 +90,14 @@ class SaeSettings:
         Images, and texts, drawn for p_acc.
     gap : int
         Images, and texts, drawn for DiM.
+    recall : int
+        Pairs drawn for recall.
     """
 
     tau: float
     probe: int
     gap: int
+    recall: int
 
 
 def measure_sae(
@@ -159,9 +162,9 @@ def measure_sae(
 def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
     n = {"pairs": len(measured.store)}
     both = list(measured.sides())
-    errors = [mean_squared_error(rows, codes, measured.dictionary) for rows, codes in both]
-    explained = [r_squared(rows, codes, measured.dictionary) for rows, codes in both]
-    yield Metric("mse", {"code": float(np.mean(errors))}, n)
+    errors = [reconstruction_errors(rows, codes, measured.dictionary) for rows, codes in both]
+    explained = [side.r_squared() for side in errors]
+    yield Metric("mse", {"code": float(np.mean([side.mean_squared() for side in errors]))}, n)
     yield Metric(
         "r2", {name: float(np.mean([side[name] for side in explained])) for name in explained[0]}, n
     )
@@ -194,11 +197,8 @@ def _probes(
         "code": energy_weighted_mean_atom(measured.dictionary, measured.energies.both),
         "paper": np.concatenate([image, text]).mean(axis=0),
     }
-    accuracies = {
-        protocol: probe_accuracies(measured.dictionary, image, text, centre)
-        for protocol, centre in centres.items()
-    }
-    return accuracies, {"images": len(image), "texts": len(text)}
+    accuracies = probe_accuracies(measured.dictionary, image, text, np.array([*centres.values()]))
+    return dict(zip(centres, accuracies, strict=True)), {"images": len(image), "texts": len(text)}
 
 
 def _probing_metrics(
@@ -248,19 +248,20 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     kept = measured.energies.groups(settings.tau) == "bimodal"
     rng = generator(seed, "gap")
     image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
-    recall = {}
+    recall, drawn = {}, {"pairs": min(n, settings.recall)}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
-            reconstruct(codes, measured.dictionary, mask) for _, codes in measured.sides()
+            Reconstructions(codes, measured.dictionary, mask) for _, codes in measured.sides()
         )
         # The same batches for both forms, so that their difference is not one of batches.
-        recall[form] = recall_at(image, text, (1,), generator(seed, "recall"))[1]
-        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, {"pairs": n}, seed=seed)
+        found = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)
+        recall[form] = found[1]
+        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, drawn, seed=seed)
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
         yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
     lost = recall["reconstruction"] - recall["masked"]
-    yield Metric("delta_r_at_1", {"code": lost}, {"pairs": n}, seed=seed)
+    yield Metric("delta_r_at_1", {"code": lost}, drawn, seed=seed)
 
 
 def _coordinates(measured: Measured, settings: SaeSettings) -> dict[str, np.ndarray]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
 
-from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, code_gram, unit_codes
+from isoenergy.encode.codes import CodeRows
+from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, code_gram, multiply_gram
 from isoenergy.measure.spectrum import UpperTriangle, estimate_spectrum
 
 # Up to so many atoms all eigenvalues are found: 0.5 GB a matrix, a minute or two on one core.
 LARGEST_DENSE = 8192
 # A singular or eigenvalue below this share of the largest counts as 0.
 _ROUNDING = 1e-12
+# From so many atoms on an iteration finds a largest eigenvalue faster than a decomposition.
+_FEWEST = 64
 
 
 def stable_rank(singular: np.ndarray) -> float:
@@ -101,8 +104,8 @@ class CodeStructure:
 
 
 def code_structure(
-    image: csr_matrix,
-    text: csr_matrix,
+    image: CodeRows,
+    text: CodeRows,
     dictionary: np.ndarray,
     rng: np.random.Generator,
     largest_dense: int = LARGEST_DENSE,
@@ -111,7 +114,7 @@ def code_structure(
 
     Parameters
     ----------
-    image, text : csr_matrix of shape (n, K)
+    image, text : CodeRows of shape (n, K)
         A code without any non-zero is left out of the sum in G, not of the mean.
     dictionary : ndarray of shape (K, dim)
     rng : numpy.random.Generator
@@ -125,14 +128,17 @@ def code_structure(
     CodeStructure
         Without any code the ranks are NaN, the connectivity is 1 and the interference 0.
     """
-    codes = unit_codes(vstack([image, text], format="csr"))
-    gram, cosines = code_gram(codes), atom_cosines(dictionary)
+    sides = image, text
+    gram, cosines = code_gram(*sides), atom_cosines(dictionary)
     measure = _decomposed if gram.size <= largest_dense else _estimated
-    return measure(codes, gram, cosines, rng)
+    return measure(sides, gram, cosines, rng)
 
 
 def _decomposed(
-    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, _rng: np.random.Generator
+    _sides: Sequence[CodeRows],
+    gram: BlockMatrix,
+    cosines: BlockMatrix,
+    _rng: np.random.Generator,
 ) -> CodeStructure:
     dense = gram.dense()
     eigenvalues = np.clip(np.linalg.eigvalsh(dense), 0.0, None)
@@ -142,13 +148,26 @@ def _decomposed(
         effective_rank=effective_rank(eigenvalues),
         effective_rank_error=0.0,
         connectivity=1 - int(np.count_nonzero(dense)) / gram.size**2,
-        # Symmetric, so that its spectral norm is its largest absolute eigenvalue.
-        interference=float(np.abs(np.linalg.eigvalsh(negative)).max()),
+        interference=_perron(negative),
     )
 
 
+def _perron(matrix: np.ndarray) -> float:
+    """Spectral norm of a symmetric matrix without negative entries: its largest eigenvalue."""
+    from scipy.sparse.linalg import eigsh
+
+    if len(matrix) < _FEWEST or not matrix.any():
+        return float(np.linalg.eigvalsh(matrix).max())
+    # Its eigenvector has no negative entry either, so that this start cannot miss it.
+    start = np.ones(len(matrix))
+    return float(eigsh(matrix, k=1, which="LA", v0=start, return_eigenvectors=False)[0])
+
+
 def _estimated(
-    codes: csr_matrix, gram: BlockMatrix, cosines: BlockMatrix, rng: np.random.Generator
+    sides: Sequence[CodeRows],
+    gram: BlockMatrix,
+    cosines: BlockMatrix,
+    rng: np.random.Generator,
 ) -> CodeStructure:
     trace = squares = 0.0
     nonzeros = 0
@@ -160,7 +179,7 @@ def _estimated(
         right = slice(rows.start, None)
         negative.add(rows, np.clip(-together[:, right] * cosine[:, right], 0.0, None))
     spectrum = estimate_spectrum(
-        lambda v: codes.T @ (codes @ v) / codes.shape[0], gram.size, trace, squares, rng
+        lambda vectors: multiply_gram(sides, vectors), gram.size, trace, squares, rng
     )
     rank = float(np.exp(spectrum.entropy))
     return CodeStructure(

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import EmbeddingStore, open_store
-from isoenergy.encode.encode import encode_rows
+from isoenergy.encode.encode import encode_blocks
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.energy import DEGENERATE_FREQUENCY, AtomEnergies, atom_energies
+from isoenergy.measure.energy import DEGENERATE_FREQUENCY, AtomEnergies, Moments, energies_of
 from isoenergy.measure.metric import write_metric
-from isoenergy.measure.reconstruction import mean_squared_error, r_squared
+from isoenergy.measure.reconstruction import BATCH, Errors, reconstruct
 from isoenergy.measure.selection import RULES, select_beta, selection_metrics
+from isoenergy.measure.vectors import blocks, mean_vector
 from isoenergy.progress import Progress
 from isoenergy.train.checkpoint import load_sae
 from isoenergy.train.sae import SAE
@@ -45,9 +47,26 @@ def energy_shares(energies: AtomEnergies, tau: float) -> dict[str, float]:
 
 
 def measure_swept(
-    sae: SAE, store: EmbeddingStore, block: int, tau: float, bar: Progress
+    sae: SAE,
+    store: EmbeddingStore,
+    means: tuple[np.ndarray, np.ndarray],
+    block: int,
+    tau: float,
+    bar: Progress,
 ) -> dict[str, float]:
-    """One SAE of a sweep on one store; its codes are kept sparse and in memory alone.
+    """One SAE of a sweep on one store, in one pass: no codes are kept.
+
+    Parameters
+    ----------
+    sae : SAE
+    store : EmbeddingStore
+    means : ndarray of shape (dim,), twice
+        Mean image and mean text.
+    block : int
+        Rows encoded at a time, rounded to whole batches of R².
+    tau : float
+        Modality threshold.
+    bar : Progress
 
     Returns
     -------
@@ -55,14 +74,22 @@ def measure_swept(
         mse, r2 (the authors' form, SPEC X5), energy (summed over atoms), the shares of
         :func:`energy_shares`, and atoms_degenerate, how many are always on.
     """
-    sides = [(rows, encode_rows(sae, rows, block, bar)) for rows in (store.image, store.text)]
     dictionary = sae.dictionary.detach().numpy()
-    energies = atom_energies(*(codes for _, codes in sides))
-    errors = [mean_squared_error(rows, codes, dictionary) for rows, codes in sides]
-    explained = [r_squared(rows, codes, dictionary)["code"] for rows, codes in sides]
+    block = max(block // BATCH, 1) * BATCH
+    moments, errors = [], []
+    for rows, mean in zip((store.image, store.text), means, strict=True):
+        moments.append(Moments(sae.n_atoms))
+        errors.append(Errors(mean))
+        encoded = encode_blocks(sae, rows, block, bar)
+        for x, (values, indices, counts) in zip(blocks(rows, block), encoded, strict=True):
+            indptr = np.concatenate([[0], np.cumsum(counts)])
+            codes = csr_matrix((values, indices, indptr), shape=(len(x), sae.n_atoms))
+            moments[-1].add(codes)
+            errors[-1].add(x, reconstruct(codes, dictionary))
+    energies = energies_of(*moments, len(store))
     return {
-        "mse": float(np.mean(errors)),
-        "r2": float(np.mean(explained)),
+        "mse": float(np.mean([side.mean_squared() for side in errors])),
+        "r2": float(np.mean([side.r_squared()["code"] for side in errors])),
         "energy": float(energies.both.sum()),
         **energy_shares(energies, tau),
         "atoms_degenerate": int((energies.frequency > DEGENERATE_FREQUENCY).sum()),
@@ -109,7 +136,7 @@ def measure_sweep(
     import pandas as pd
 
     opened = open_store(store)
-    rows = []
+    rows, means = [], (mean_vector(opened.image), mean_vector(opened.text))
     with Progress(f"measure {what}", 2 * len(opened) * len(weights), "rows") as bar:
         for path, beta in zip(weights, betas, strict=True):
             sae = load_sae(path)
@@ -118,7 +145,7 @@ def measure_sweep(
                     f"{store} is {opened.dim} wide and {path} was trained on {sae.dim}; "
                     "a checkpoint encodes stores of its own model only"
                 )
-            rows.append({"beta": beta, **measure_swept(sae, opened, block, tau, bar)})
+            rows.append({"beta": beta, **measure_swept(sae, opened, means, block, tau, bar)})
     sweep = pd.DataFrame(rows).sort_values("beta", ignore_index=True)
     runs = [sweep[name].to_numpy() for name in ("beta", "r2", "share_degenerate")]
     for rule in RULES:

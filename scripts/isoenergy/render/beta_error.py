@@ -85,9 +85,10 @@ def _draw_runs(ax: Axes, group: pd.DataFrame, column: str) -> dict[str, object]:
     ax.plot(runs["beta"], runs[column], color=PALETTE["bimodal"], linewidth=0.8)
     handles = {}
     always = runs["share_degenerate"] > 0
+    sae = group["sae"].iloc[0]
     for told, some, filled in (
-        ("SAE", runs[~always], True),
-        ("SAE with always-on atom", runs[always], False),
+        (sae, runs[~always], True),
+        (f"{sae} with always-on atom", runs[always], False),
     ):
         (handles[told],) = ax.plot(
             some["beta"],

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.errors import InputError
-from isoenergy.render.tables import TABLES
 from isoenergy.report.claims import ABSENT, FAILS, held_in_print
 from isoenergy.report.compare import AGREES, APART, DIFFERS, KEYS
-from isoenergy.report.words import rule_of, short
+from isoenergy.report.words import metric_labels, rule_of, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +150,7 @@ def numbers_beside(
     names = [name for name in _NAMES if name != across]
     names = [name for name in names if name == "metric" or own[name].nunique() > 1]
     columns = list(dict.fromkeys(own[across]))
-    labels = {c.metric: c.label for c in TABLES[target].columns} if target in TABLES else {}
+    labels = metric_labels(target)
     rows: dict[tuple, dict[str, dict]] = {}
     for number in own.itertuples():
         key = tuple(getattr(number, name) for name in names)

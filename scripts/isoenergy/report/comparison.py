@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from isoenergy.files import write_text
+from isoenergy.files import write_json, write_text
 from isoenergy.report.claims import (
     FAILS,
     VERDICTS,
@@ -31,7 +31,8 @@ from isoenergy.report.compare import (
 )
 from isoenergy.report.compare import VERDICTS as VERDICTS_ON_NUMBERS
 from isoenergy.report.fill import fill_page
-from isoenergy.report.words import heading_of, label_of, rule_of, short
+from isoenergy.report.summary import headline_numbers
+from isoenergy.report.words import heading_of, label_of, metric_labels, rule_of, short
 from isoenergy.schema import load_schema, read_registry
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def write_comparison(
     csv: str | Path,
     findings: str | Path,
     page: str | Path,
+    summary: str | Path,
 ) -> None:
     """Compare a run's tables with the paper's numbers, and its claims with what they say.
 
@@ -81,6 +83,8 @@ def write_comparison(
     csv, findings, page : path
         Files to write: a row for each of the paper's numbers, a row for each claim, model and
         data set, and the HTML page.
+    summary : path
+        JSON file to write: the run's headline numbers, see :func:`headline_numbers`.
 
     Raises
     ------
@@ -114,6 +118,7 @@ def write_comparison(
     rows = pd.DataFrame([asdict(found) for found in every], columns=list(Finding.__annotations__))
     write_text(csv, compared.to_csv(index=False, lineterminator="\n"))
     write_text(findings, rows.to_csv(index=False, lineterminator="\n"))
+    write_json(summary, headline_numbers(tidy))
     write_text(page, text)
 
 
@@ -123,7 +128,8 @@ def _claim_part(
     held, judged = held_in_print(claim, printed)
     left, right = claim["variant"], claim["against_variant"]
     if left == right:
-        left, right = claim["metric"], claim["against"]
+        labels = metric_labels(claim["table"])
+        left, right = (labels.get(claim[key], claim[key]) for key in ("metric", "against"))
     told = f"It holds for {held} of {judged} of the paper's own numbers."
     return dict(claim) | {
         "left": left,
@@ -168,6 +174,7 @@ def _reasons(compared: pd.DataFrame) -> dict[str, int]:
 def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
     """The numbers that have ours beside them, table by table."""
     shown = compared[compared.ours.notna()]
+    labels = {table: metric_labels(table) for table in dict.fromkeys(shown.table)}
     return [
         {
             "table": table,
@@ -175,7 +182,7 @@ def _table_parts(compared: pd.DataFrame, titles: Mapping[str, str]) -> list[dict
             "heading": heading_of(table, titles[table]) if table in titles else label_of(table),
             "rows": [
                 {
-                    "names": (row.metric, row.variant, row.model),
+                    "names": (labels[table].get(row.metric, row.metric), row.variant, row.model),
                     "numbers": (short(row.paper, row.paper_sd), short(row.ours, row.sd)),
                     "apart": (short(row.difference), short(row.tolerance)),
                     "places": (row.dataset, row.source),

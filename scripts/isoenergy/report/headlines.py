@@ -6,8 +6,7 @@ from pathlib import Path
 
 from isoenergy.render.grid import Grid
 from isoenergy.report.page import read_grid
-
-HEADLINE = "table_summary"
+from isoenergy.report.summary import HEADLINE
 
 
 def print_headlines(results: str) -> None:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isoenergy.render.tables import TABLES
+
 # Significant digits on the page; the csv files hold all.
 _DIGITS, _MOST_DECIMALS = 4, 6
 
@@ -33,13 +35,23 @@ def short(value: float, sd: float = math.nan) -> str:
     return text.replace("-", "−")
 
 
+def metric_labels(table: str) -> dict[str, str]:
+    """What readers know the metrics of a table by, the headings of its columns."""
+    return {c.metric: c.label for c in TABLES[table].columns} if table in TABLES else {}
+
+
 def rule_of(claim: Mapping[str, Any]) -> str:
-    """A claim as a formula, e.g. ``r2 SAE-A − r2 SAE > −0.05``."""
-    left = f"{claim['metric']} {claim['variant']}"
+    """A claim as a formula, e.g. ``R² (SAE-A) − R² (SAE) > −0.05``."""
+    labels = metric_labels(claim["table"])
+
+    def number(metric: str, variant: str) -> str:
+        return f"{labels.get(metric, metric)} ({variant})"
+
+    left = number(claim["metric"], claim["variant"])
     bound = short(claim["bound"])
     if claim["against"] is not None:
         factor = "" if claim["factor"] == 1 else f"{short(claim['factor'])} × "
-        left += f" − {factor}{claim['against']} {claim['against_variant']}"
+        left += f" − {factor}{number(claim['against'], claim['against_variant'])}"
     if claim["relation"] == "within":
         return f"|{left}| < {bound}"
     return f"{left} {'>' if claim['relation'] == 'above' else '<'} {bound}"

@@ -12,7 +12,7 @@ from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.metric import Metric, write_metric
-from isoenergy.measure.reconstruction import r_squared
+from isoenergy.measure.reconstruction import reconstruction_errors
 from isoenergy.measure.toy import TRUTHS, Explained, distances_to_truth, matching_accuracies
 from isoenergy.progress import Progress
 from isoenergy.seeds import derive_seed
@@ -115,7 +115,10 @@ def run_toy(
     learned = Explained(sae.dictionary.detach().numpy(), *codes)
     truths, shared = true_explanations(atoms, pairs, setting)
     n = {"pairs": rows, "atoms": n_atoms}
-    explained = [r_squared(*side, learned.dictionary) for side in zip(sides, codes, strict=True)]
+    explained = [
+        reconstruction_errors(*side, learned.dictionary).r_squared()
+        for side in zip(sides, codes, strict=True)
+    ]
     r2 = {name: float(np.mean([side[name] for side in explained])) for name in explained[0]}
     live = float(learned.energies().live.sum())
     metrics = (

@@ -108,37 +108,13 @@ class _Rows:
         return np.unique(self.chosen[waiting, self.done[waiting] - 1])
 
 
-def choose_by_gram(
-    correlations: np.ndarray, gram: np.ndarray, l0: int, threads: int = 1
-) -> np.ndarray:
-    """Atoms that matching pursuit picks, in order; ties go to the lowest index.
-
-    Parameters
-    ----------
-    correlations : ndarray of shape (rows, K), float32 or float64
-        Of each row with every atom; used up.
-    gram : ndarray of shape (K, K)
-        Products of the atoms with each other, of the same dtype.
-    l0 : int
-        Number of steps, at least 1.
-    threads : int
-        Rows are shared out among this many.
-
-    Returns
-    -------
-    ndarray of shape (rows, l0), int64
-        May repeat an atom within a row. What NaN leads to is not defined.
-    """
-    rows = _Rows(correlations, l0, threads)
-    rows.advance(gram, np.arange(len(gram)))
-    return rows.chosen
-
-
 @torch.no_grad()
 def choose_lazily(
     x: Tensor, dictionary: Tensor, l0: int, threads: int = 1, limit: int = MEMORY
 ) -> Tensor:
-    """As :func:`choose_by_gram`, with the Gram rows of chosen atoms alone.
+    """Atoms that matching pursuit picks, in order; ties go to the lowest index.
+
+    Gram rows are made of chosen atoms alone.
 
     Parameters
     ----------
@@ -157,6 +133,7 @@ def choose_lazily(
     Returns
     -------
     Tensor of shape (rows, l0), int64
+        May repeat an atom within a row. What NaN leads to is not defined.
     """
     n_atoms = len(dictionary)
     row_bytes = n_atoms * x.element_size()

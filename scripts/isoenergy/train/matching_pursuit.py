@@ -6,11 +6,13 @@ chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
 gradient, without keeping any rows x K array for the backward pass. For large dictionaries on a CPU
-both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients.
+both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients. On CUDA ``fused``
+chooses, where Triton is installed; the torch path here is what it is tested against.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -28,13 +30,17 @@ GRAM_LIMIT = 8192
 # From this many atoms on a CPU takes the compiled loop, whose import costs about a second, and
 # computes the Gram rows of chosen atoms alone.
 COMPILED = 2048
-# A dictionary of fewer atoms than this times l0 * dim is read and written whole, rows x K, which
-# is then less than the rows x l0 x dim numbers of the atoms that every row chose.
+# Where nothing is compiled, a dictionary of fewer atoms than this times l0 * dim is read and
+# written whole, rows x K: less than the rows x l0 x dim numbers of the atoms that rows chose.
 SMALL = 1 / 8
 
 
 def _compiled(dictionary: Tensor) -> bool:
     return dictionary.device.type == "cpu" and len(dictionary) >= COMPILED
+
+
+def _fused(dictionary: Tensor) -> bool:
+    return dictionary.device.type == "cuda" and find_spec("triton") is not None
 
 
 @torch.no_grad()
@@ -59,8 +65,14 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
         from isoenergy.train.kernel import choose_lazily
 
         return choose_lazily(x, dictionary, l0, torch.get_num_threads())
+    by_gram = n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1))
+    if _fused(dictionary):
+        from isoenergy.train import fused
+
+        choose = fused.choose_by_gram if by_gram else fused.choose_by_residual
+        return choose(x, dictionary, l0)
     correlations = x @ dictionary.T
-    if n_atoms <= min(GRAM_LIMIT, l0 * max(len(x), 1)):
+    if by_gram:
         return _choose_by_gram(correlations, dictionary @ dictionary.T, l0)
     chosen = torch.empty(len(x), l0, dtype=torch.int64, device=x.device)
     residual = x.clone()
@@ -76,11 +88,6 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
-    if _compiled(gram):
-        from isoenergy.train.kernel import choose_by_gram
-
-        arrays = (correlations.numpy(), gram.numpy())
-        return torch.from_numpy(choose_by_gram(*arrays, l0, torch.get_num_threads()))
     chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
     change = torch.empty_like(correlations)
     for step in range(l0):
@@ -158,10 +165,11 @@ def pursue(x: Tensor, dictionary: Tensor, l0: int) -> tuple[SparseCodes, Tensor]
     reconstruction : Tensor of shape (rows, dim)
         Equal to ``codes.dense() @ dictionary``.
     """
-    if len(dictionary) <= SMALL * l0 * x.shape[1]:
+    compiled = _compiled(dictionary)
+    if len(dictionary) <= SMALL * l0 * x.shape[1] and not compiled:
         return _pursue_small(x, dictionary, l0)
     indices = choose_atoms(x, dictionary, l0)
-    if _compiled(dictionary):
+    if compiled:
         from isoenergy.train.unrolled import UnrolledPursuit
 
         values, reconstruction = UnrolledPursuit.apply(x, dictionary, indices)

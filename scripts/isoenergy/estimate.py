@@ -1,0 +1,143 @@
+"""Rough estimates of the disk and the time that a run takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoenergy.config import Run
+from isoenergy.errors import InputError
+
+# Rough figures for estimates. The file of a picture, where datasets.tsv has none; beside pictures,
+# embeddings and codes, what a run of the demo takes. On one data-centre GPU, not measured by us:
+# pictures that it embeds per second, and pairs that SAE training takes per second with expansion 8
+# and 20 non-zeros per code; its work grows with both.
+PICTURE_BYTES, OTHER_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 100_000, 1e8, 400, 50_000
+# On one CPU core, measured on a machine shared with other work: ViT-B/32, whose embeddings are 512
+# wide, and an SAE of 2,048 atoms of 256 with 20 non-zeros per code. Wider encoders are larger.
+CPU_PICTURES_PER_SECOND, CPU_TEXTS_PER_SECOND, CPU_PAIRS_PER_SECOND = 2, 3, 2_000
+SMALL_WIDTH, LARGER = 512, 10
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What targets need that is not made yet.
+
+    Attributes
+    ----------
+    stores : tuple of (str, str)
+        Model and data set of every store to embed.
+    datasets : tuple of str
+        Data sets to read.
+    trains : bool
+        Whether SAEs are trained.
+    files : tuple of (str, str)
+        Data set and row of ``downloads.tsv`` of every file to download first.
+    """
+
+    stores: tuple[tuple[str, str], ...]
+    datasets: tuple[str, ...]
+    trains: bool
+    files: tuple[tuple[str, str], ...] = ()
+
+
+def estimate(run: Run, needed: Needed) -> str:
+    """Roughly what a run needs in disk and hours of one GPU, as a phrase."""
+    wanted, time = rounded(disk(run, needed)), rounded(hours(run, needed, 0))
+    return f"about {wanted} GB of disk and {time} GPU hours"
+
+
+def disk(run: Run, needed: Needed) -> float:
+    """Roughly how many GB downloads, pictures, embeddings, codes and the rest take."""
+    vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
+    size = OTHER_BYTES
+    size += sum(run.downloads[file]["bytes"] for file in {file for _, file in needed.files})
+    size += sum(bytes_of_pictures(run, name) for name in needed.datasets)
+    for model, name in needed.stores:
+        size += 2 * rows_of(run, name)[1] * (run.models[model]["dim"] or 0) * vector_bytes
+    if needed.trains and run.train in run.drawn():
+        non_zeros = sum(run.sae_sizes(sae)[1] for _, sae in run.trained())
+        size += len(run.config["seeds"]) * rows_of(run, run.train)[1] * 2 * non_zeros * 8
+    return size / GB
+
+
+def bytes_of_pictures(run: Run, name: str) -> int:
+    """Roughly how many bytes the pictures of a data set take."""
+    return rows_of(run, name)[0] * (run.datasets[name]["picture_bytes"] or PICTURE_BYTES)
+
+
+def hours(run: Run, needed: Needed, cores: int) -> float:
+    """Roughly how long embedding and training take, on so many CPU cores or for 0 on one GPU.
+
+    Small encoders are left out; they take minutes.
+    """
+    seconds = 0.0
+    for model, name in needed.stores:
+        if run.is_local(model):
+            continue
+        pictures, texts = rows_of(run, name)
+        slower = 1 if (run.models[model]["dim"] or 0) <= SMALL_WIDTH else LARGER
+        if cores:
+            seconds += slower * pictures / (cores * CPU_PICTURES_PER_SECOND)
+            seconds += slower * texts / (cores * CPU_TEXTS_PER_SECOND)
+        else:
+            seconds += texts / PICTURES_PER_SECOND
+    if needed.trains:
+        seconds += _training_seconds(run, cores)
+    return seconds / 3600
+
+
+def _training_seconds(run: Run, cores: int) -> float:
+    widths = {model: run.models[model]["dim"] or 0 for model in run.config["models"]}
+    if run.adopted(run.train):
+        try:
+            pairs, width = shape_of(run.datasets[run.train]["path"])
+        except InputError:
+            return 0.0
+        widths = dict.fromkeys(widths, width)
+    else:
+        pairs = rows_of(run, run.train)[1]
+    passes = len(run.config["seeds"]) * run.config["sae_training"]["epochs"]
+    jobs = [(model, *run.sae_sizes(sae), passes) for model, sae in run.trained()]
+    for model in run.swept():
+        sweep = run.config["beta_sweep"]
+        sizes = run.sae_sizes(sweep["sae"])
+        jobs.append((model, *sizes, len(run.sweep_betas()) * sweep["epochs"]))
+    if not cores:
+        work = sum(times * expansion * l0 / (8 * 20) for _, expansion, l0, times in jobs)
+        return work * pairs / PAIRS_PER_SECOND
+    work = sum(
+        times * expansion * l0 * widths[model] ** 2 / (8 * 20 * 256**2)
+        for model, expansion, l0, times in jobs
+    )
+    return work * pairs / (cores * CPU_PAIRS_PER_SECOND)
+
+
+def rows_of(run: Run, name: str) -> tuple[int, int]:
+    """About how many pictures and how many rows a data set has."""
+    rows = run.config["rows"].get(name) or run.datasets[name].get("rows") or 0
+    return run.pictures(name), rows
+
+
+def shape_of(folder: str) -> tuple[int, int]:
+    """Rows and width of the images of a store made elsewhere, by the headers of its files."""
+    from isoenergy.embed.layout import find_arrays
+    from isoenergy.files import open_npy
+
+    shapes = [open_npy(path).shape for path in find_arrays(Path(folder))["image"]]
+    return sum(shape[0] for shape in shapes), shapes[0][-1]
+
+
+def told_time(time: float) -> str:
+    """Hours in words."""
+    if time < 1 / 12:
+        return "minutes"
+    if time < 1:
+        return f"about {5 * round(time * 12)} minutes"
+    return f"about {rounded(time)} hour{'s' * (rounded(time) != '1')}"
+
+
+def rounded(number: float) -> str:
+    """Two significant digits, without an exponent."""
+    return f"{float(f'{max(number, 0.1 if number < 1 else 1):.2g}'):.{int(number < 1)}f}"

@@ -1,0 +1,468 @@
+"""What each job asks of a machine: threads, memory, time, disk and GPUs, by the size of its work.
+
+Constants are peaks of memory and CPU times of the demo's jobs (their ``benchmark:`` files), what
+grows is counted from the arrays that the code holds. Requests lie above that: a job that runs out
+of memory or time is lost, one that asks for a little too much only waits a little longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+from isoenergy.config import Run
+from isoenergy.errors import InputError
+from isoenergy.estimate import (
+    CPU_PAIRS_PER_SECOND,
+    LARGER,
+    PICTURE_BYTES,
+    PICTURES_PER_SECOND,
+    SMALL_WIDTH,
+    bytes_of_pictures,
+    rows_of,
+    shape_of,
+)
+
+MB = 1e6
+# Requests over what is expected: of memory, of disk, of time.
+MEMORY_MARGIN, DISK_MARGIN, TIME_MARGIN = 1.4, 1.2, 3.0
+# Minutes that no job asks less than: a cluster's file system may be slow to start Python from.
+LEAST_MINUTES = 10
+# A job that would take one core longer than this asks for more of them.
+ONE_CORE_SECONDS, THREADS = 200.0, 8
+# Interpreter and libraries, MB: without torch, and with it.
+PLAIN, TORCH = 450.0, 600.0
+# An encoder of the hub with its libraries, CUDA's among them, MB.
+HUB_ENCODER = 6_000.0
+# Seconds to start either, on a busy machine.
+START = 15.0
+# Pictures decoded, made upright and written anew by one core in a second, a guess.
+_PICTURES_READ = 100.0
+# Above so many atoms no spectrum is decomposed, see isoenergy.measure.structure.
+_LARGEST_DENSE = 8192
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one job asks for; the names are those of Snakemake's resources.
+
+    Attributes
+    ----------
+    threads : int
+    mem_mb : int
+        Megabytes of memory.
+    runtime : int
+        Minutes.
+    disk_mb : int
+        Megabytes that it writes.
+    gpu : int
+    """
+
+    threads: int
+    mem_mb: int
+    runtime: int
+    disk_mb: int
+    gpu: int = 0
+
+
+def ask(
+    memory: float, seconds: float, written: float = 0.0, gpu: int = 0, shared: bool = False
+) -> Asked:
+    """Turn what a job is expected to take into what it asks for.
+
+    Parameters
+    ----------
+    memory : float
+        Peak, in MB.
+    seconds : float
+        On one core, or with ``gpu`` beside it.
+    written : float
+        MB.
+    gpu : int
+    shared : bool
+        Whether most of the work is shared out among cores where there are several.
+    """
+    threads = THREADS if shared and seconds > ONE_CORE_SECONDS else 1
+    # Cores that share work wait for each other.
+    seconds /= 1 + 0.7 * (threads - 1)
+    return Asked(
+        threads=THREADS if gpu else threads,
+        mem_mb=_up(MEMORY_MARGIN * memory, 100),
+        runtime=max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60)),
+        disk_mb=_up(DISK_MARGIN * written, 100),
+        gpu=gpu,
+    )
+
+
+def training_memory(
+    pairs: float, dim: float, n_atoms: float, l0: float, batch_size: float, vector_bytes: int
+) -> float:
+    """Peak memory of training an SAE, in MB.
+
+    The dictionary with gradient, Adam's two moments and a copy on its way to disk; the rows of the
+    Gram matrix that a step's atoms may touch; correlations of a step's rows with every atom, and
+    their gradient; the order of the pairs; and the store, which is mapped and stays in memory
+    where there is room.
+    """
+    rows = 2 * batch_size
+    floats = 10 * n_atoms * dim + min(rows * l0, n_atoms) * n_atoms + 4 * rows * n_atoms
+    return TORCH + (4 * floats + 8 * pairs + 2 * pairs * dim * vector_bytes) / MB
+
+
+def encoding_memory(
+    pairs: float, dim: float, n_atoms: float, l0: float, block: float, vector_bytes: int
+) -> float:
+    """Peak memory of encoding a store block by block, in MB; as :func:`training_memory`."""
+    floats = 2 * n_atoms * dim + min(block * l0, n_atoms) * n_atoms + 3 * block * n_atoms
+    return TORCH + (4 * floats + 2 * pairs * (dim * vector_bytes + 8 * l0)) / MB
+
+
+def vectors_memory(pairs: float, dim: float, copies: float) -> float:
+    """So many float32 copies of a store's images and texts, in MB."""
+    return 2 * pairs * dim * 4 * copies / MB
+
+
+def codes_memory(pairs: float, l0: float) -> float:
+    """Codes of a store as they lie on disk, and a copy in float64 and its transpose, in MB."""
+    return 2 * pairs * l0 * (8 + 2 * 12) / MB
+
+
+def transport_memory(n: float) -> float:
+    """An exact transport plan between n and n vectors, in MB: 1.1 GB were measured at 32,768."""
+    return 64 + n**2 / MB
+
+
+def transport_seconds(n: float) -> float:
+    """The same in seconds: 400 were measured at 32,768."""
+    return 400 * (n / 32_768) ** 2
+
+
+def pursuit_seconds(pairs: float, dim: float, n_atoms: float, l0: float) -> float:
+    """One pass of training over the pairs, in seconds of one core; see isoenergy.estimate."""
+    return pairs * dim * n_atoms * l0 / (256 * 2048 * 20) / CPU_PAIRS_PER_SECOND
+
+
+def _up(number: float, step: int) -> int:
+    return max(1, math.ceil(number / step)) * step
+
+
+def requests_of(run: Run) -> Callable[..., Asked]:
+    """What the jobs of a run ask for.
+
+    Returns
+    -------
+    callable
+        Takes the name of a rule and, by name, the wildcards of a job.
+    """
+    rules = _Rules(run)
+    return cache(lambda rule, **wildcards: getattr(rules, rule)(**wildcards))
+
+
+class _Rules:
+    """A method for every rule, whose arguments are its wildcards."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._config = run.config
+        self._vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
+
+    # Sizes.
+
+    @cached_property
+    def _adopted(self) -> dict[str, tuple[int, int]]:
+        """Rows and width of stores made elsewhere; nothing is known of one that is broken."""
+        shapes = {}
+        for name in self._run.measured():
+            if self._run.adopted(name):
+                try:
+                    shapes[name] = shape_of(self._run.datasets[name]["path"])
+                except InputError:
+                    shapes[name] = (0, 0)
+        return shapes
+
+    def _pairs(self, dataset: str) -> int:
+        if dataset in self._adopted:
+            return self._adopted[dataset][0]
+        return rows_of(self._run, dataset)[1]
+
+    def _pictures(self, dataset: str) -> int:
+        if dataset in self._adopted:
+            return 0
+        return rows_of(self._run, dataset)[0]
+
+    def _dim(self, model: str) -> int:
+        train = self._run.train
+        return self._adopted[train][1] if train in self._adopted else self._run.models[model]["dim"]
+
+    def _sizes(self, model: str, sae: str) -> tuple[int, int, int]:
+        """Width, atoms and non-zeros of an SAE."""
+        expansion, l0 = self._run.sae_sizes(sae)
+        return self._dim(model), expansion * self._dim(model), l0
+
+    @cached_property
+    def _seeds(self) -> int:
+        """How many seeds one job does its work for."""
+        return len(self._config["seeds"]) if self._config["together"] else 1
+
+    # Stage data.
+
+    def write_scenes(self, dataset: str) -> Asked:
+        rows = self._pairs(dataset)
+        return ask(PLAIN, START + rows * 1e-3, rows * 4e-3)
+
+    def download_file(self, source: str, file: str) -> Asked:
+        size = self._run.downloads[file]["bytes"] / MB
+        # At a megabyte a second; a job that ends too early is resumed by the next.
+        return ask(PLAIN, START + size, size)
+
+    def read_folder(self, dataset: str) -> Asked:
+        pictures = self._pictures(dataset)
+        memory = PLAIN + self._pairs(dataset) * 1e-3
+        seconds = START + pictures / _PICTURES_READ
+        return ask(memory, seconds, bytes_of_pictures(self._run, dataset) / MB)
+
+    def list_links(self, dataset: str) -> Asked:
+        # A part of a published list is a parquet file of gigabytes, read by groups of rows.
+        return ask(2_000, 1_200 + self._pairs(dataset) * 1e-4, self._pairs(dataset) * 5e-4)
+
+    def list_edits(self, dataset: str) -> Asked:
+        return ask(PLAIN, START + self._pairs(dataset) * 1e-3, self._pairs(dataset) * 5e-4)
+
+    def fetch_range(self, dataset: str, part: str) -> Asked:
+        download = self._config["download"]
+        pictures = 2 * download["range"] * PICTURE_BYTES / MB
+        # img2dataset had a peak of 2 GB where two pictures of 300 megapixels came together. The
+        # job ends itself after shard_seconds.
+        asked = ask(2_500, START, pictures)
+        minutes = math.ceil(download["shard_seconds"] / 60) + LEAST_MINUTES
+        return Asked(2, asked.mem_mb, minutes, asked.disk_mb)
+
+    def gather_ranges(self, dataset: str) -> Asked:
+        return self.read_folder(dataset)
+
+    def write_examples(self) -> Asked:
+        return ask(PLAIN, START + 30)
+
+    # Stage toy.
+
+    def write_toy(self, toy: str) -> Asked:
+        block = self._config["toy"]
+        return ask(PLAIN + vectors_memory(block["rows"], block["dim"], 8), START)
+
+    def write_sketch(self) -> Asked:
+        return ask(PLAIN, START)
+
+    def run_toy(self, toy: str, sae: str, n: str) -> Asked:
+        block = self._config["toy"]
+        own = block[toy]
+        return self._toy(block["training"]["epochs"], own["n_atoms"], own["l0"], block["rows"])
+
+    def search_toy(self, setting: str, n: str) -> Asked:
+        row = self._run.toy_search[setting]
+        return self._toy(row["epochs"], row["n_atoms"], row["l0"], row["rows"])
+
+    def _toy(self, epochs: int, n_atoms: int, l0: int, rows: int) -> Asked:
+        dim = self._config["toy"]["dim"]
+        seconds = START + 60 + epochs * pursuit_seconds(rows, dim, n_atoms, l0)
+        return ask(TORCH + vectors_memory(rows, dim, 8), seconds)
+
+    def rank_toy(self) -> Asked:
+        return ask(PLAIN, START)
+
+    # Stage embed.
+
+    def train_encoder(self, model: str) -> Asked:
+        training = self._config["encoder_training"]
+        rows = self._pairs(training["dataset"])
+        seconds = START + 1e-3 * rows * training["epochs"][model]
+        # Small on purpose: one core is enough.
+        return ask(TORCH + 0.02 * rows, seconds, 50)
+
+    def embed_dataset(self, model: str, dataset: str) -> Asked:
+        return self._embedding(model, dataset, self._pictures(dataset))
+
+    def index_pictures(self, dataset: str) -> Asked:
+        return ask(PLAIN, START + self._pictures(dataset) * 1e-4)
+
+    def embed_range(self, model: str, dataset: str, part: str) -> Asked:
+        return self._embedding(model, dataset, self._config["embed"]["range"])
+
+    def join_ranges(self, model: str, dataset: str) -> Asked:
+        pairs = self._pairs(dataset)
+        written = 2 * pairs * (self._dim(model) * self._vector_bytes + 100) / MB
+        return ask(PLAIN + pairs * 1e-3, START + pairs * 1e-4, written)
+
+    def _embedding(self, model: str, dataset: str, pictures: int) -> Asked:
+        """Embedding so many pictures of a data set, and their texts."""
+        dim = self._dim(model)
+        pairs = pictures * self._pairs(dataset) / max(self._pictures(dataset), 1)
+        written = 2 * pairs * (dim * self._vector_bytes + 100) / MB
+        if self._run.is_local(model):
+            memory = PLAIN + 250 + vectors_memory(pairs, dim, 3)
+            return ask(memory, START + (pairs + pictures) * 1e-3, written)
+        slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
+        seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
+        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, written, gpu=1)
+
+    embed_dataset_with_open_clip = embed_dataset
+    embed_range_with_open_clip = embed_range
+
+    def adopt_store(self, model: str, dataset: str) -> Asked:
+        written = vectors_memory(self._pairs(dataset), self._dim(model), 1)
+        normalised = written if self._config["normalise"] else 0.0
+        return ask(PLAIN + written, START + written / 50, normalised)
+
+    # Stages train and encode.
+
+    def train_sae(self, model: str, sae: str = "", n: str = "") -> Asked:
+        kinds = [sae] if sae else [kind for of, kind in self._run.trained() if of == model]
+        together = self._config["together"] or not sae
+        seeds = len(self._config["seeds"]) if together else 1
+        return self._training(model, kinds, self._config["sae_training"]["epochs"], seeds)
+
+    train_first = train_sae
+
+    def train_swept(self, model: str, sae: str, beta: str = "") -> Asked:
+        sweep = self._config["beta_sweep"]
+        return self._training(
+            model, [sae], sweep["epochs"], 1 if beta else len(self._run.sweep_betas())
+        )
+
+    def _training(self, model: str, kinds: Sequence[str], epochs: int, times: int) -> Asked:
+        """Training SAEs of these kinds, so many times each."""
+        pairs, training = self._pairs(self._run.train), self._config["sae_training"]
+        memory = seconds = written = 0.0
+        for sae in kinds:
+            sizes = self._sizes(model, sae)
+            one = training_memory(pairs, *sizes, training["batch_size"], self._vector_bytes)
+            memory = max(memory, one)
+            seconds += times * (START + epochs * pursuit_seconds(pairs, *sizes))
+            written += times * 16 * sizes[0] * sizes[1] / MB
+        # Side by side, as many as a bound of memory lets.
+        memory += min((times * len(kinds) - 1) * (memory - TORCH), 1000 * training["memory"])
+        asked = ask(memory, seconds, written, shared=True)
+        return replace(asked, threads=max(asked.threads, training["processes"]))
+
+    def encode_store(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, sizes = self._pairs(dataset), self._sizes(model, sae)
+        block = self._config["encode"]["block"]
+        memory = encoding_memory(pairs, *sizes, block, self._vector_bytes)
+        # A pass of training goes forwards and backwards.
+        seconds = START + self._seeds * pursuit_seconds(pairs, *sizes) / 2
+        written = self._seeds * 2 * pairs * (8 * sizes[2] + 8) / MB
+        return ask(memory, seconds, written, shared=True)
+
+    encode_edits = encode_store
+
+    # Stage measure.
+
+    def measure_embeddings(self, model: str, dataset: str) -> Asked:
+        settings = self._config["measure"]
+        return self._gap_job(model, dataset, copies=2, forms=1, searched=settings["gap"])
+
+    measure_class_embeddings = measure_embeddings
+
+    def measure_baselines(self, model: str, dataset: str) -> Asked:
+        return self._gap_job(model, dataset, 5, 5, self._config["measure"]["ood"])
+
+    def _gap_job(
+        self, model: str, dataset: str, copies: float, forms: int, searched: int, base: float = 0.0
+    ) -> Asked:
+        """Gap and retrieval of so many forms of a store's vectors."""
+        pairs, dim, settings = self._pairs(dataset), self._dim(model), self._config["measure"]
+        few, searched = min(settings["wasserstein"], pairs), min(searched, pairs)
+        memory = PLAIN + base + vectors_memory(pairs, dim, copies) + transport_memory(few)
+        # Sorting distances to the nearest: measured on one core with 512-dimensional vectors.
+        nearest = 4 * searched**2 * (1e-8 + dim * 1e-11)
+        seconds = START + forms * (transport_seconds(few) + nearest + 2e-7 * pairs * dim)
+        return ask(memory + vectors_memory(searched, dim, 4), seconds)
+
+    def count_rows(self) -> Asked:
+        return ask(PLAIN, START + 60)
+
+    def measure_cosines(self, toy: str) -> Asked:
+        block = self._config["toy"]
+        return ask(PLAIN + vectors_memory(block["rows"], block["dim"], 4), START)
+
+    def measure_classifier(self, model: str, dataset: str) -> Asked:
+        pairs = self._pairs(self._config["datasets"]["classes_train"])
+        dim, epochs = self._dim(model), self._config["classifier"]["epochs"]
+        memory = TORCH + vectors_memory(pairs + self._pairs(dataset), dim, 1.5)
+        return ask(memory, START + epochs * pairs * dim * 4e-7, shared=True)
+
+    def measure_sae(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
+        memory = PLAIN + vectors_memory(pairs, dim, 2) + codes_memory(pairs, l0)
+        seconds = pairs * (dim + l0**2) * 5e-7 + 2 * transport_seconds(n_atoms) + n_atoms**2 * 1e-6
+        return ask(memory + transport_memory(n_atoms), START + self._seeds * seconds)
+
+    def measure_factors(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, (_, _, l0) = self._pairs(dataset), self._sizes(model, sae)
+        seconds = START + self._seeds * pairs * l0 * 1e-5
+        return ask(PLAIN + codes_memory(pairs, l0), seconds)
+
+    def measure_galleries(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, (_, _, l0) = self._pairs(dataset), self._sizes(model, sae)
+        # Pictures are looked for in every shard.
+        return ask(PLAIN + codes_memory(pairs, l0), START + self._pictures(dataset) * 1e-4)
+
+    def measure_layout(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
+        memory = PLAIN + 400 + vectors_memory(pairs, dim, 1) + codes_memory(pairs, l0)
+        # UMAP compiles for half a minute; atoms are placed one after the other.
+        return ask(memory + 4e-3 * n_atoms, START + 60 + n_atoms * 0.03)
+
+    def measure_quality(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        pairs, (dim, n_atoms, l0) = self._pairs(dataset), self._sizes(model, sae)
+        dense = min(n_atoms, _LARGEST_DENSE)
+        memory = PLAIN + 500 + codes_memory(pairs, l0) + 3 * dense**2 * 8 / MB
+        memory += (8 * 3 * n_atoms * dim + 2 * pairs * dim * self._vector_bytes) / MB
+        steps = self._config["measure"]["insertion"]
+        seconds = pairs * dim * steps * 4e-7 + dense**3 * 3e-10 + pairs * l0**2 * 1e-6
+        seconds = START + self._seeds * (seconds + n_atoms**2 * 1e-6)
+        return ask(memory, seconds, shared=True)
+
+    def measure_stability(self, model: str, sae: str, dataset: str) -> Asked:
+        dim, n_atoms, _ = self._sizes(model, sae)
+        seeds = len(self._config["seeds"])
+        memory = PLAIN + transport_memory(n_atoms) + seeds * n_atoms * dim * 4 / MB
+        return ask(memory, START + 2 * seeds * transport_seconds(n_atoms))
+
+    def measure_ranking(self, model: str, sae: str, dataset: str) -> Asked:
+        pairs, (dim, _, l0) = self._pairs(dataset), self._sizes(model, sae)
+        memory = PLAIN + 500 + vectors_memory(pairs, dim, 2) + codes_memory(pairs, l0)
+        return ask(memory, START + len(self._config["seeds"]) * (60 + pairs * dim * 1e-6))
+
+    def measure_interventions(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        codes = codes_memory(self._pairs(dataset), self._sizes(model, sae)[2])
+        searched, forms = self._config["measure"]["ood"], 5 * self._seeds
+        return self._gap_job(model, dataset, 3, 2 * forms, searched, codes)
+
+    measure_class_interventions = measure_interventions
+
+    def measure_composed(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
+        codes = codes_memory(self._pairs(dataset), self._sizes(model, sae)[2])
+        searched, forms = self._config["measure"]["ood"], 6 * self._seeds
+        return self._gap_job(model, dataset, 6, forms, searched, codes)
+
+    def measure_sweep(self, model: str, sae: str, dataset: str) -> Asked:
+        sizes, pairs = self._sizes(model, sae), self._pairs(dataset)
+        block, times = self._config["encode"]["block"], len(self._run.sweep_betas())
+        memory = encoding_memory(pairs, *sizes, block, self._vector_bytes)
+        memory += vectors_memory(pairs, sizes[0], 1) + codes_memory(pairs, sizes[2])
+        seconds = times * (pursuit_seconds(pairs, *sizes) / 2 + pairs * sizes[0] * 1e-6)
+        return ask(memory, START + seconds, shared=True)
+
+    # Stages render and report.
+
+    def render_table(self, target: str) -> Asked:
+        return ask(PLAIN, START)
+
+    render_figure = render_table
+
+    def write_report(self) -> Asked:
+        return ask(PLAIN, START)
+
+    write_comparison = write_report
