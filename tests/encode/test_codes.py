@@ -1,10 +1,13 @@
+import itertools
 import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from isoenergy.encode.codes import FILES, Codes, open_codes, write_codes
+from isoenergy.encode.codes import FILES, Codes, StoredCodes, open_codes, row_blocks, write_codes
 from isoenergy.errors import InputError
 
 
@@ -101,3 +104,40 @@ def test_description_without_a_needed_key_is_refused(written):
     written.write_text('{"rows": 6}')
     with pytest.raises(InputError, match=r"codes\.json"):
         open_codes(written)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        slice(0, 6),
+        slice(2, 5),
+        slice(4, 100),
+        slice(5, 2),
+        np.array([5, 0, 0, 3]),
+        np.array([], dtype=int),
+    ],
+)
+def test_rows_on_disk_are_those_in_memory(written, rows):
+    expected, found = codes().image[rows], open_codes(written).image[rows]
+    assert found.shape == expected.shape
+    assert np.array_equal(found.toarray(), expected.toarray())
+    assert found.dtype == np.float32
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 12))
+def test_blocks_cover_every_row_once_and_hold_what_they_may(counts, entries):
+    sides = []
+    for each in (counts, counts[::-1]):
+        indptr = np.concatenate([[0], np.cumsum(each)])
+        parts = np.ones(indptr[-1], np.float32), np.zeros(indptr[-1], np.int32), indptr
+        sides.append(StoredCodes(*parts, 9))
+    found = list(row_blocks(*sides, entries=entries))
+    assert [block.start for block in found] == [0, *(block.stop for block in found[:-1])]
+    assert found[-1].stop == len(counts)
+    for block in found:
+        held = [side.indptr[block.stop] - side.indptr[block.start] for side in sides]
+        assert max(held) <= entries or block.stop - block.start == 1
+    # As many as fit: the next row would be too much on one side.
+    for block, following in itertools.pairwise(found):
+        more = [side.indptr[following.start + 1] - side.indptr[block.start] for side in sides]
+        assert max(more) > entries

@@ -4,11 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from isoenergy.measure import blockwise
 from isoenergy.measure.blockwise import (
     BlockMatrix,
     atom_cosines,
     code_gram,
     cross_covariance,
+    multiply_gram,
     unit_codes,
 )
 
@@ -69,6 +71,31 @@ def test_cross_covariance_equals_the_dense_one(random_energies):
     image, text, _ = random_energies(2)
     expected = image.toarray().T.astype(float) @ text.toarray() / 40
     assert np.allclose(cross_covariance(image, text).dense(), expected)
+
+
+@pytest.mark.parametrize("entries", [1, 7, 60])
+def test_sums_over_many_blocks_of_codes_are_those_over_one(random_energies, monkeypatch, entries):
+    image, text, _ = random_energies(5)
+    whole = cross_covariance(image, text).dense(), code_gram(image, text).dense()
+    vectors = np.random.default_rng(0).standard_normal((10, 3))
+    monkeypatch.setattr(blockwise, "BLOCK", entries)
+    parts = cross_covariance(image, text).dense(), code_gram(image, text).dense()
+    for found, expected in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(multiply_gram((image, text), vectors), whole[1] @ vectors)
+
+
+def test_a_kept_matrix_is_made_once():
+    made = []
+
+    def make(rows):
+        made.append(rows)
+        return np.ones((rows.stop - rows.start, 4))
+
+    kept = BlockMatrix(4, make, block=8, keep=True)
+    assert kept.percentile(50.0) == 1
+    assert kept.dense().sum() == 16
+    assert len(made) == 2
 
 
 def test_cosines_are_the_product_of_the_dictionary():

@@ -145,3 +145,12 @@ def test_zero_shot_is_the_top_k_accuracy_of_scikit_learn(seed):
         3 * image[order], classes[names], np.argsort(names)[labels[order]], (1, 2, 5)
     )
     assert moved == pytest.approx(found)
+
+
+def test_recall_of_a_sample_is_that_of_the_pairs_drawn():
+    drawn = np.random.default_rng(3)
+    a, b = drawn.standard_normal((2, 60, 5))
+    rows = np.random.default_rng(8).permutation(60)[:20]
+    found = recall_at(a, b, (1, 3), np.random.default_rng(8), batch=10, most=20)
+    assert found == recall_at(a[rows], b[rows], (1, 3), InOrder, batch=10)
+    assert found != recall_at(a, b, (1, 3), np.random.default_rng(8), batch=10)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from isoenergy.data.download import own_address
 from isoenergy.data.published import lacks_index
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
@@ -40,6 +41,11 @@ def of_kind(*kinds):
     return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
 
 
+def of_repository(path):
+    """A file of the repository, which lies here whatever storage the results are in."""
+    return local(f"{REPOSITORY}/{path}")
+
+
 def checkpoint_of(wildcards):
     """Where an encoder is loaded from: a name on the hub, or the folder it is trained into here."""
     if RUN.is_local(wildcards.model):
@@ -57,8 +63,8 @@ def downloaded(dataset):
 
 def addresses(file):
     """Where a file of downloads.tsv can be had, in the order in which they are asked."""
-    row, server = RUN.downloads[file], RUN.config["download"]["server"]
-    own = f"{server.rstrip('/')}/{row['source']}/{file}" if server else None
+    row = RUN.downloads[file]
+    own = own_address(RUN.config["download"]["server"], row["source"], file)
     return [url for url in (own, row["url"], row["mirror"]) if url]
 
 

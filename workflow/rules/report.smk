@@ -9,11 +9,6 @@ OPTIONS = command_options(
 )
 
 
-def of_repository(path):
-    """A file of the repository, which lies here whatever storage the results are in."""
-    return local(f"{REPOSITORY}/{path}")
-
-
 rule write_report:
     input:
         of_repository("scripts/isoenergy/report/page.html"),

@@ -121,6 +121,11 @@ def download_file(
     )
 
 
+def own_address(server: str | None, source: str, file: str) -> str | None:
+    """Where a server of the user's own has a file; None without one."""
+    return f"{server.rstrip('/')}/{source}/{file}" if server else None
+
+
 def why_not(urls: Sequence[str], private_addresses: bool) -> str | None:
     """Ask addresses for a file without taking it; None where one has it, else why not.
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,24 +88,30 @@ class PictureChunks(Dataset):
     def __getitem__(self, number: int) -> Chunk:
         """The chunk of this number."""
         rows, pictures, pixels, failed = [], [], [], {}
-        for row in range(*self._spans[number]):
+        decoded = 0
+        for row, content in self._contents(*self._spans[number]):
             try:
-                pictures.append(_decode(self._read(row)))
-                rows.append(row)
+                pictures.append(_decode(content))
             except InputError as error:
                 failed[row] = str(error)
-            if sum(picture.width * picture.height for picture in pictures) > _DECODED:
+                continue
+            rows.append(row)
+            decoded += pictures[-1].width * pictures[-1].height
+            if decoded > _DECODED:
                 pixels.append(self._preprocess(pictures))
-                pictures = []
+                pictures, decoded = [], 0
         if pictures:
             pixels.append(self._preprocess(pictures))
         together = np.concatenate(pixels) if pixels else np.empty((0, 3, 0, 0), np.float32)
         return Chunk(np.array(rows, dtype=np.int64), together, failed)
 
-    def _read(self, row: int) -> bytes:
-        with (self._images / self._shards[self._shard[row]]).open("rb") as shard:
-            shard.seek(self._offset[row])
-            return shard.read(self._size[row])
+    def _contents(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Rows and their encoded pictures; each shard is opened once where rows keep its order."""
+        for number, rows in groupby(range(first, end), self._shard.__getitem__):
+            with (self._images / self._shards[number]).open("rb") as shard:
+                for row in rows:
+                    shard.seek(self._offset[row])
+                    yield row, shard.read(self._size[row])
 
 
 def _decode(content: bytes) -> Image.Image:

@@ -1,4 +1,8 @@
-"""Sets of vectors that may be larger than memory: rows are made or read when asked for."""
+"""Sets of vectors that may be larger than memory: rows are made or read when asked for.
+
+What grows with a store is never whole in memory, but for its row ids and other metadata, labels and
+known factors among them, and for sets of edits (:mod:`isoenergy.measure.composed`).
+"""
 
 from __future__ import annotations
 
