@@ -219,9 +219,10 @@ class _Rules:
 
     def read_folder(self, dataset: str) -> Asked:
         pictures = self._pictures(dataset)
-        memory = PLAIN + self._pairs(dataset) * 1e-3
+        # Eight large pictures may be decoded at a time.
+        memory = PLAIN + self._pairs(dataset) * 1e-3 + 8 * 100
         seconds = START + pictures / _PICTURES_READ
-        return ask(memory, seconds, bytes_of_pictures(self._run, dataset) / MB)
+        return ask(memory, seconds, bytes_of_pictures(self._run, dataset) / MB, shared=True)
 
     def list_links(self, dataset: str) -> Asked:
         # A part of a published list is a parquet file of gigabytes, read by groups of rows.
@@ -240,7 +241,9 @@ class _Rules:
         return Asked(2, asked.mem_mb, minutes, asked.disk_mb)
 
     def gather_ranges(self, dataset: str) -> Asked:
-        return self.read_folder(dataset)
+        # Shards are linked, or copied where they cannot be.
+        size = bytes_of_pictures(self._run, dataset) / MB
+        return ask(PLAIN + self._pairs(dataset) * 1e-3, START + size * 1e-2, size)
 
     def write_examples(self) -> Asked:
         return ask(PLAIN, START + 30)
