@@ -76,6 +76,9 @@ def run(function: Callable[..., None], job: Any = None, script: str | Path | Non
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)
+            if "threads" in inspect.signature(function).parameters:
+                # No param: it changes nothing that is written, and would have the job run again.
+                arguments["threads"] = job.threads
         processes = int(arguments.pop(PROCESSES, 1))
         if processes > 1:
             run_by_several(script, arguments, processes)

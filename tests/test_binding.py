@@ -55,6 +55,16 @@ def test_named_files_and_params_become_arguments(tmp_path):
     assert (tmp_path / "out").read_text() == "in.npy 2 x 9"
 
 
+def test_threads_of_the_job_reach_a_function_that_takes_them(tmp_path):
+    def work(store: str | Path, out: str | Path, threads: int = 1) -> None:
+        Path(out).write_text(f"{threads}")
+
+    job = _job(tmp_path)
+    job.threads = 3
+    binding.run(work, job)
+    assert (tmp_path / "out").read_text() == "3"
+
+
 def test_a_job_with_calls_makes_one_of_each(tmp_path):
     outs = [str(tmp_path / f"out{n}") for n in range(2)]
     calls = [{"out": outs[0], "rows": 5}, {"out": outs[1]}]

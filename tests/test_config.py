@@ -143,6 +143,16 @@ def test_a_sweep_is_made_on_the_first_model_and_wherever_it_selects_a_beta(chang
     assert one.swept() == ["SceneCLIP"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "links"),
+    [({}, 36_000), ({"fashioniq": 9_000}, 18_000), ({"fashioniq": 30_000}, 36_000)],
+)
+def test_edits_have_ranges_for_all_the_pictures_that_they_may_need(load, changed, rows, links):
+    run = load(changed("config", {"rows": {"laion": 10, **rows}}))
+    assert run.links("fashioniq") == links
+    assert len(run.ranges("fashioniq")) == -(-links // 10_000)
+
+
 def test_sizes_of_a_registry_row_go_before_the_configs(copied, changed, load):
     path = copied / "config/saes.tsv"
     path.write_text(path.read_text() + "Wide\tmatching_pursuit\t16\t5\tcosine\t0.5\twide\n")

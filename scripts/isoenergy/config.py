@@ -124,9 +124,13 @@ class Run:
             if row["source"] == own["source"] and row["split"] in (None, own["split"])
         ]
 
-    def links(self, dataset: str) -> int:
-        """How many links are asked of a data set that is fetched."""
-        return self.config["rows"].get(dataset) or self.datasets[dataset]["rows"]
+    def links(self, dataset: str) -> int | None:
+        """How many links are asked of a data set that is fetched; of edits at most so many."""
+        asked, every = self.config["rows"].get(dataset), self.datasets[dataset]["rows"]
+        if asked and self.lists_edits(dataset):
+            # Captions drawn at random may all be of different pairs of pictures.
+            return min(2 * asked, every or 2 * asked)
+        return asked or every
 
     def ranges(self, dataset: str) -> list[str]:
         """Names of the ranges of links of a data set that is fetched, one job each."""

@@ -37,8 +37,8 @@ PLAIN, TORCH = 450.0, 600.0
 HUB_ENCODER = 6_000.0
 # Seconds to start either, on a busy machine.
 START = 15.0
-# Bytes of a rendered scene on disk, and of a row of metadata, rounded up.
-_SCENE_BYTES, _METADATA_BYTES = 5_000, 200
+# Bytes of a row of metadata on disk, rounded up.
+_METADATA_BYTES = 200
 # Pictures decoded, made upright and written anew by one core in a second, a guess.
 _PICTURES_READ = 100.0
 # Above so many atoms no spectrum is decomposed, see isoenergy.measure.structure.
@@ -208,8 +208,7 @@ class _Rules:
         return len(self._config["seeds"]) if self._config["together"] else 1
 
     def _pictures_mb(self, dataset: str) -> float:
-        drawn = not self._run.adopted(dataset) and self._run.datasets[dataset]["source"] == "scenes"
-        return self._pictures(dataset) * (_SCENE_BYTES if drawn else PICTURE_BYTES) / MB
+        return 0.0 if dataset in self._adopted else bytes_of_pictures(self._run, dataset) / MB
 
     def _store_mb(self, model: str, dataset: str) -> float:
         bytes_per_row = 2 * self._dim(model) * self._vector_bytes + _METADATA_BYTES
@@ -233,9 +232,10 @@ class _Rules:
 
     def read_folder(self, dataset: str) -> Asked:
         pictures = self._pictures(dataset)
-        memory = PLAIN + self._pairs(dataset) * 1e-3
+        # Eight large pictures may be decoded at a time.
+        memory = PLAIN + self._pairs(dataset) * 1e-3 + 8 * 100
         seconds = START + pictures / _PICTURES_READ
-        return ask(memory, seconds, 2 * self._pictures_mb(dataset))
+        return ask(memory, seconds, 2 * self._pictures_mb(dataset), shared=True)
 
     def list_links(self, dataset: str) -> Asked:
         # A part of a published list is a parquet file of gigabytes, read by groups of rows.
@@ -254,7 +254,9 @@ class _Rules:
         return Asked(2, asked.mem_mb, minutes, asked.disk_mb)
 
     def gather_ranges(self, dataset: str) -> Asked:
-        return self.read_folder(dataset)
+        # Shards are linked, or copied where they cannot be.
+        size = self._pictures_mb(dataset)
+        return ask(PLAIN + self._pairs(dataset) * 1e-3, START + size * 1e-2, size)
 
     def write_examples(self) -> Asked:
         datasets = self._run.pictured()

@@ -1,5 +1,8 @@
 import hashlib
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,6 +68,20 @@ class _Files(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+@pytest.fixture
+def certificate(tmp_path_factory):
+    """A certificate of 127.0.0.1 that nobody vouches for, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed here")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    told = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -out"
+    command = ["openssl", *told.split(), str(path), "-keyout", str(path.with_suffix(".key"))]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + path.with_suffix(".key").read_text())
+    return path
 
 
 @pytest.fixture
@@ -196,3 +213,15 @@ def test_preflight_asks_without_taking(server):
     server.shutdown()
     server.server_close()
     assert why_not([there], True) == f"{there}: no connection"
+
+
+def test_certificates_are_checked(server, certificate, tmp_path, monkeypatch):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.address = server.address.replace("http:", "https:")
+    assert "certificate is not valid" in _refusal(server, tmp_path, "cut")
+    assert server.asked == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert _download(server, tmp_path, "cut") == WHOLE
+    assert [asked[1] for asked in server.asked] == [None, "bytes=200000-"]

@@ -23,9 +23,9 @@ def folder(tmp_path):
     return folder
 
 
-def _read(folder, kind="pairs", rows=None, seed=0):
+def _read(folder, kind="pairs", rows=None, seed=0, threads=1):
     pairs, images = folder.parent / "out/pairs.parquet", folder.parent / "out/images"
-    read_folder(folder, [], pairs, images, "mine", "folder", None, kind, rows, seed)
+    read_folder(folder, [], pairs, images, "mine", "folder", None, kind, rows, seed, threads)
     return pairs, images
 
 
@@ -106,6 +106,19 @@ def test_pictures_of_every_kind_are_made_alike_and_bad_ones_told(folder):
         picture = Image.open(io.BytesIO(kept[name]))
         assert (picture.mode, picture.format) == ("RGB", "JPEG")
     assert np.asarray(decode_picture(kept["deep"])).mean() == pytest.approx(127.5, abs=2)
+
+
+def test_threads_change_nothing_that_is_written(folder):
+    for i in range(40):
+        (folder / f"n{i}.jpg").write_bytes(encoded(upright(str(i)).convert("CMYK")))
+    names = [f"n{i}.jpg" for i in range(40)]
+    _table(folder, image=names, caption=names)
+    written = []
+    for threads in (1, 5):
+        pairs, images = _read(folder, threads=threads)
+        shards = [path.read_bytes() for path in sorted(images.glob("*.tar"))]
+        written.append((pairs.read_bytes(), shards))
+    assert written[0] == written[1]
 
 
 def test_pictures_in_an_archive_are_read_as_if_it_were_unpacked(folder):

@@ -45,6 +45,7 @@ _REASONS = (
     ("IncompleteRead", CUT_OFF),
     ("closed connection", CUT_OFF),
     ("Connection reset", CUT_OFF),
+    ("CERTIFICATE_VERIFY_FAILED", "certificate is not valid"),
     ("urlopen error", NO_ANSWER),
 )
 # Reasons that may be gone a while later; the others are final.

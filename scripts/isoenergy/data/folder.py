@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -83,6 +83,7 @@ def read_folder(
     kind: str,
     rows: int | None,
     seed: int,
+    threads: int = 1,
 ) -> None:
     """Take a data set from a folder: check every row, pack its pictures into shards.
 
@@ -114,6 +115,8 @@ def read_folder(
     rows : int or None
         How many rows to take, drawn at random and kept in order; None takes all.
     seed : int
+    threads : int
+        Pictures that are decoded at a time; what is written is the same.
 
     Raises
     ------
@@ -134,7 +137,7 @@ def read_folder(
             replacing_folder(images) as shards,
             Progress(f"read {dataset}", len(paths), "pictures") as bar,
         ):
-            _write_shards(files, keys, shards, failed, bar)
+            _write_shards(files, keys, shards, failed, bar, threads)
             if classes is not None:
                 write_json(shards / "classes.json", classes)
             if len(failed) == len(paths):
@@ -212,12 +215,17 @@ def _read_classes(folder: Path) -> dict[str, list[str]]:
 
 
 def _write_shards(
-    files: Unpacked, keys: Mapping[str, str], shards: Path, failed: dict[str, str], bar: Progress
+    files: Unpacked,
+    keys: Mapping[str, str],
+    shards: Path,
+    failed: dict[str, str],
+    bar: Progress,
+    threads: int,
 ) -> None:
     """Pack pictures in their order; those that cannot be used go to ``failed`` with the reason."""
 
     def contents(paths: list[str]) -> Iterator[tuple[str, bytes]]:
-        for path, made in _ahead(lambda path: _read_picture(files, path), paths):
+        for path, made in _ahead(partial(_read_picture, files), paths, threads):
             bar.step()
             if isinstance(made, str):
                 failed[path] = made
@@ -238,9 +246,10 @@ def _read_picture(files: Unpacked, path: str) -> tuple[bytes, str] | str:
         return str(error)
 
 
-def _ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[Item, Made]]:
+def _ahead(
+    work: Callable[[Item], Made], items: Iterable[Item], threads: int
+) -> Iterator[tuple[Item, Made]]:
     """Work on items in threads, a few ahead of what is asked for, and give results in order."""
-    threads = os.cpu_count() or 1
     waiting: deque[tuple[Item, Future[Made]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
