@@ -134,11 +134,13 @@ def as_numbers(value: Any) -> Any:
 def transfer(what: str, remote: str, paths: list[str]) -> None:
     """`dvc push` or `dvc pull`, with its progress shown and failures told in a sentence."""
     done = dvc(what, "--remote", remote, *paths)
-    if "failed for following targets" in done.stdout + done.stderr:
-        # DVC drops what an earlier try left damaged, and fetches it only when asked again.
-        done = dvc(what, "--remote", remote, *paths)
+    if done.returncode:
+        # DVC drops what an earlier try left damaged, fetches it only when asked again, and says
+        # why something failed only with -v.
+        done = dvc(what, "-v", "--remote", remote, *paths)
     if done.returncode == 0:
-        print(done.stdout.strip(), flush=True)
+        shown = [line for line in done.stdout.splitlines() if " DEBUG: " not in line]
+        print("\n".join(shown).strip(), flush=True)
         return
     told = done.stdout + done.stderr
     start = f"remote {remote}: "
@@ -151,7 +153,7 @@ def transfer(what: str, remote: str, paths: list[str]) -> None:
         named = ", ".join([*"".join(absent).split(), *lost][:3])
         raise StopError(
             f"{start}what it has of {named} is missing or damaged; whoever shared it deletes "
-            f"what is damaged and pushes again, {AGAIN}"
+            f"what is damaged there, and the .dir object of its folder, and pushes again; {AGAIN}"
         )
     lines = [line for line in told.splitlines() if line.startswith("ERROR")]
     raise StopError(start + (lines or ["ERROR: dvc failed"])[-1].removeprefix("ERROR: "))
