@@ -3,9 +3,9 @@
 A store of random pairs is encoded with this library, and everything that ``measure_sae`` and
 ``measure_quality`` write is measured from the stored codes. The reference encodes the store with
 overcomplete's `MpSAE` once for each of the metrics that need codes, as a function per metric that
-takes embeddings does. It is timed on fewer rows, by turns with the rest, and its time per row is taken for all rows. What
-the reference then does with the codes is taken to cost what it costs here. The second ratio has the
-reference encode with this library instead.
+takes embeddings does. It is timed on fewer rows, by turns with the rest, and its time per row is
+taken for all rows. What the reference then does with the codes is taken to cost what it costs here.
+The second ratio has the reference encode with this library instead.
 
 Each library runs in a process of its own, on two threads. Memory is the process's peak; pages of
 mapped files count, which the system takes back when it needs them.
