@@ -36,6 +36,8 @@ ONE_CORE_SECONDS, THREADS = 200.0, 8
 PLAIN, TORCH = 450.0, 600.0
 # An encoder of the hub with its libraries, CUDA's among them, MB.
 HUB_ENCODER = 6_000.0
+# A process that prepares pictures, MB.
+WORKER = 500.0
 # Seconds to start either, on a busy machine.
 START = 15.0
 # Bytes of a row of metadata on disk, rounded up.
@@ -317,12 +319,16 @@ class _Rules:
         dim = self._dim(model)
         pairs = pictures * self._pairs(dataset) / max(self._pictures(dataset), 1)
         disk = self._pictures_mb(dataset) + self._store_mb(model, dataset)
+        workers = self._config["embed"]["workers"]
         if self._run.is_local(model):
             memory = PLAIN + 250 + vectors_memory(pairs, dim, 3)
-            return ask(memory, START + (pairs + pictures) * 1e-3, disk)
-        slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
-        seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
-        return ask(HUB_ENCODER + vectors_memory(pairs, dim, 1), seconds, disk, gpu=1)
+            asked = ask(memory + WORKER * workers, START + (pairs + pictures) * 1e-3, disk)
+        else:
+            memory = HUB_ENCODER + vectors_memory(pairs, dim, 1)
+            slower = 1 if dim <= SMALL_WIDTH else LARGER / 3
+            seconds = START + 60 + slower * (pictures + pairs) / PICTURES_PER_SECOND
+            asked = ask(memory + WORKER * workers, seconds, disk, gpu=1)
+        return replace(asked, threads=max(asked.threads, 1 + workers))
 
     embed_dataset_with_open_clip = embed_dataset
     embed_range_with_open_clip = embed_range
