@@ -76,12 +76,15 @@ def test_no_job_of_the_demo_takes_both_of_two_cores_or_a_gpu(root):
     for rule, wildcards, _ in PEAKS:
         assert requests(rule, **wildcards).threads == 1, rule
         assert requests(rule, **wildcards).gpu == 0, rule
-    assert requests("train_swept", model="SceneCLIP", sae="SAE-A").threads == 1
+    for rule, wildcards in (("train_swept", {"sae": "SAE-A"}), ("train_sae", {})):
+        asked = requests(rule, model="SceneCLIP", **wildcards)
+        assert (asked.threads, asked.gpu) == (1, 0), rule
 
 
 def test_encoders_of_the_hub_get_a_gpu_and_downloads_and_plots_none(root):
     requests = _requests(root, "config")
     assert requests("embed_dataset", model="CLIP", dataset="laion").gpu == 1
+    assert requests("train_sae", model="CLIP", sae="SAE").gpu == 1
     for rule, wildcards in (
         ("fetch_range", {"dataset": "laion", "part": "00000"}),
         ("gather_ranges", {"dataset": "laion"}),

@@ -356,18 +356,20 @@ class _Rules:
     def _training(self, model: str, kinds: Sequence[str], epochs: int, times: int) -> Asked:
         """Training SAEs of these kinds, so many times each."""
         pairs, training = self._pairs(self._run.train), self._config["sae_training"]
-        memory = seconds = 0.0
+        memory, seconds = 0.0, START
         disk = self._store_mb(model, self._run.train)
         for sae in kinds:
             sizes = self._sizes(model, sae)
             one = training_memory(pairs, *sizes, training["batch_size"], self._vector_bytes)
             memory = max(memory, one)
-            seconds += times * (START + epochs * pursuit_seconds(pairs, *sizes))
+            seconds += times * epochs * pursuit_seconds(pairs, *sizes)
             disk += times * 16 * sizes[0] * sizes[1] / MB
         # Side by side, as many as a bound of memory lets.
         memory += min((times * len(kinds) - 1) * (memory - TORCH), 1000 * training["memory"])
+        # Each process trains on a GPU where it sees one; small SAEs are not worth it.
+        gpu = training["processes"] if seconds > ONE_CORE_SECONDS else 0
         asked = ask(memory, seconds, disk, shared=True)
-        return replace(asked, threads=max(asked.threads, training["processes"]))
+        return replace(asked, threads=max(asked.threads, training["processes"]), gpu=gpu)
 
     def encode_store(self, model: str, sae: str, dataset: str, n: str = "") -> Asked:
         pairs, sizes = self._pairs(dataset), self._sizes(model, sae)

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools/conda"))
 from environments import ENVS, SELECTORS, normal, read_environment, read_environments
 
 ENVIRONMENTS = {environment.name: environment for environment in read_environments()}
+# Conditions under which a script that imports a module loads nothing.
+UNUSED = ("TYPE_CHECKING", "__name__ == '__main__'")
 # Modules that are not in the environment of the tests, by distribution.
 APART = {"open_clip": ["open-clip-torch"], "torchvision": ["torchvision"]}
 
@@ -87,13 +89,17 @@ def test_a_package_without_an_exact_version_is_refused(tmp_path):
 
 def test_environments_with_cuda_name_it_and_are_for_jobs_with_a_gpu_alone(root, rules):
     with_gpu = {name for name, env in ENVIRONMENTS.items() if set(SELECTORS) & set(env.conda)}
-    assert with_gpu == {"embed_gpu", "open_clip"}
+    assert with_gpu == {"embed_gpu", "open_clip", "train_gpu"}
     for name in with_gpu:
         assert set(SELECTORS) < set(ENVIRONMENTS[name].conda), name
         assert "pytorch" not in ENVIRONMENTS[name].conda, name
     assert {rule for rule, (_, names) in rules.items() if with_gpu & set(names)} == {
         "embed_dataset",
         "embed_dataset_with_open_clip",
+        "embed_range",
+        "embed_range_with_open_clip",
+        "train_sae",
+        "train_swept",
     }
 
 
@@ -132,7 +138,7 @@ def _loaded(script, library):
 
 
 def _imported(body):
-    """Names that statements outside functions import, `if TYPE_CHECKING` left out."""
+    """Names that statements outside functions import, but for those under conditions of UNUSED."""
     for node in body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -140,7 +146,7 @@ def _imported(body):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Try | ast.With) or (
-            isinstance(node, ast.If) and ast.unparse(node.test) != "TYPE_CHECKING"
+            isinstance(node, ast.If) and ast.unparse(node.test) not in UNUSED
         ):
             yield from _imported(node.body)
 

@@ -12,6 +12,8 @@ import yaml
 # Keys that a profile takes from workflow/profiles/default, whose place it takes.
 SHARED = ("scheduler", "nolock", "rerun-incomplete", "show-failed-logs", "quiet")
 
+WITH_GPU = ("embed_dataset", "embed_range", "train_sae", "train_first", "train_swept")
+
 
 def _profile(root, name):
     return root / "workflow/profiles" / name
@@ -43,8 +45,8 @@ def test_a_workstation_has_a_gpu_per_job_and_a_bound_on_memory(root, workflow):
     jobs = _jobs(done.stdout + done.stderr)
     assert len(jobs) > 100
     for rule, wildcards, resources in jobs:
-        # Nothing but encoders of the hub occupies a GPU.
-        assert resources.get("gpu") == ("1" if rule == "embed_dataset" else None), rule
+        # Nothing but encoders of the hub and large SAEs occupies a GPU.
+        assert resources.get("gpu") == ("1" if rule in WITH_GPU else None), rule
         for name in ("mem_mb", "runtime", "disk_mb"):
             assert int(resources[name]) > 0, (rule, wildcards, name)
         assert int(resources["mem_mb"]) <= 64_000

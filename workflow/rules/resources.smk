@@ -13,6 +13,11 @@ def threads_of(rule):
     return lambda wildcards: REQUESTS(rule, **dict(wildcards.items())).threads
 
 
+def gpus_of(rule, wildcards):
+    """How many GPUs a job asks for."""
+    return REQUESTS(rule, **dict(wildcards.items())).gpu
+
+
 def resources_of(rule):
     """The resources of a rule's jobs, each by wildcards and attempt; a job without a GPU mentions none."""
 

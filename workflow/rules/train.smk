@@ -16,7 +16,9 @@ rule train_sae:
         model=one_of(MODELS[1:] if ONE_JOB else RUN.models),
     priority: 10
     conda:
-        "../../envs/train.yaml"
+        lambda w: (
+            "../../envs/train_gpu.yaml" if gpus_of("train_sae", w) else "../../envs/train.yaml"
+        )
     threads: threads_of("train_sae")
     resources:
         **resources_of("train_sae"),
@@ -54,6 +56,10 @@ use rule train_sae as train_swept with:
         f"{BENCHMARKS}/train/{{model}}-{{sae}}-{BETA_OF_JOB}.tsv"
     wildcard_constraints:
         model=one_of(RUN.models),
+    conda:
+        lambda w: (
+            "../../envs/train_gpu.yaml" if gpus_of("train_swept", w) else "../../envs/train.yaml"
+        )
     threads: threads_of("train_swept")
     resources:
         **resources_of("train_swept"),
