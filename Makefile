@@ -19,7 +19,7 @@ SLURM := $(shell sed -n '/^slurm = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
-.PHONY: help demo quick test test-slurm slurm-env test-open-clip download-env test-download env lint format lock docs bench clean
+.PHONY: help demo quick test test-slurm slurm-env test-open-clip download-env test-download test-conda env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ test-slurm: env slurm-env  ## Run config/ci.yaml through a SLURM of one node, wi
 
 test-download: env download-env  ## Fetch from a hostile server on the loopback, with img2dataset
 	$(BIN)/python -m pytest tests/data/test_fetch.py tests/workflow/test_download.py
+
+test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
+	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .

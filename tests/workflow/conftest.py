@@ -65,9 +65,15 @@ def workflow(root, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def ci_run(root, ci_config, tmp_path_factory):
+def new_workflow(root):
+    """Makes a workflow in a working directory."""
+    return lambda folder: Workflow(root, folder)
+
+
+@pytest.fixture(scope="session")
+def ci_run(new_workflow, ci_config, tmp_path_factory):
     """One whole run of config/ci.yaml."""
-    work = Workflow(root, tmp_path_factory.mktemp("ci") / "work")
+    work = new_workflow(tmp_path_factory.mktemp("ci") / "work")
     done = work.run("--configfile", ci_config)
     assert done.returncode == 0, done.stderr[-4000:]
     yield work

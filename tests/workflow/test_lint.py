@@ -1,10 +1,6 @@
 import ast
 import tomllib
 
-import yaml
-
-CONDA_NAMES = {"pytorch": "torch", "pot": "pot"}
-
 
 def test_snakemake_has_nothing_to_remark(workflow, root):
     done = workflow.run("--lint", "--configfile", str(root / "config/demo.yaml"))
@@ -38,28 +34,6 @@ def _pins(root, without=()):
     extras = [text for texts in wanted for text in texts]
     pins = dict(text.split("==") for text in told["dependencies"] + extras)
     return {name.lower().replace("_", "-"): version for name, version in pins.items()}
-
-
-def test_conda_environments_state_the_versions_of_pyproject(root):
-    pins = _pins(root)
-    # img2dataset wants other versions than everything else.
-    files = sorted(set((root / "envs").glob("*.yaml")) - {root / "envs/download.yaml"})
-    assert len(files) >= 5
-    for path in files:
-        python, *others = yaml.safe_load(path.read_text())["dependencies"]
-        assert python == "python=3.11"
-        for text in others:
-            name, version = text.split("=")
-            name = CONDA_NAMES.get(name, name).replace("_", "-")
-            assert pins[name] == version, f"{path}: {text}"
-
-
-def test_the_environment_of_downloads_decodes_with_the_same_pillow(root):
-    told = yaml.safe_load((root / "envs/download.yaml").read_text())["dependencies"][-1]["pip"]
-    versions = dict(text.split("==") for text in told)
-    assert versions["img2dataset"] == "1.47.0"
-    assert int(versions["pandas"].split(".")[0]) < 3  # else pip falls back to an old img2dataset
-    assert versions["pillow"] == _pins(root)["pillow"]
 
 
 def test_the_lock_states_the_versions_of_pyproject_and_no_torch(root):

@@ -55,7 +55,7 @@ rule embed_dataset:
         model=encoders(apart=False),
         dataset=one_of(name for name in RUN.datasets if not RUN.adopted(name)),
     conda:
-        "../../envs/embed.yaml"
+        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
     threads: threads_of("embed_dataset")
     resources:
         **resources_of("embed_dataset"),

@@ -2,10 +2,9 @@
 # isoenergy.resources. How often a job is tried again is for profiles: a rule that asks for it is
 # tried again inside the same allocation. Every attempt asks for more memory and time.
 
-GROWS = ("mem_mb", "runtime")
-
 from isoenergy.resources import requests_of
 
+GROWS = ("mem_mb", "runtime")
 REQUESTS = requests_of(RUN)
 
 
@@ -15,12 +14,12 @@ def threads_of(rule):
 
 
 def resources_of(rule):
-    """The resources of a rule's jobs, each by wildcards and attempt."""
+    """The resources of a rule's jobs, by wildcards and attempt; one without a GPU names none."""
 
     def asked(name):
         def of_job(wildcards, attempt):
             first = getattr(REQUESTS(rule, **dict(wildcards.items())), name)
-            return first * attempt if name in GROWS else first
+            return first * attempt if name in GROWS else first or None
 
         return of_job
 
