@@ -19,7 +19,9 @@ SLURM := $(shell sed -n '/^slurm = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 OPEN_CLIP_BIN := .venv-open-clip/bin
 OPEN_CLIP := $(shell sed -n '/^open_clip = \[/,/^\]/s/^ *"\(.*\)",/\1/p' pyproject.toml)
 
-.PHONY: help demo quick test test-slurm slurm-env test-open-clip download-env test-download test-conda env lint format lock docs bench clean
+KUBERNETES := $(shell sed -n '/^kubernetes = \[/,/^\]/s/^ *"\(.*\)",/"\1"/p' pyproject.toml)
+
+.PHONY: help demo quick test test-open-clip download-env test-download test-conda test-kubernetes slurm-env test-slurm env lint format lock docs bench clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -89,6 +91,16 @@ test-download: env download-env  ## Fetch from a hostile server on the loopback,
 test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
 	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
 
+test-kubernetes: .venv-kubernetes/.ready  ## Plan a run with the profile kubernetes, in an environment of its own
+	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py
+
+.venv-kubernetes/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-kubernetes
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(KUBERNETES)
+	@touch $@
+
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -110,4 +122,4 @@ bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else ru
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environments and caches; results stay
-	rm -rf $(VENV) .venv-open-clip .venv-slurm $(DOWNLOAD) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-open-clip .venv-kubernetes .venv-slurm $(DOWNLOAD) .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -28,6 +28,7 @@ from typing import Any
 
 import yaml
 
+from isoenergy.devices import claim_gpus
 from isoenergy.errors import InputError
 
 LOG = logging.getLogger("isoenergy")
@@ -62,6 +63,7 @@ def run(function: Callable[..., None], job: Any = None) -> None:
                 Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
                 LOG.addHandler(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
             end_with_the_run()
+            claim_gpus(job.resources.get("gpu", 0))
             # Jobs share the terminal, where bars would overwrite each other.
             os.environ["ISOENERGY_PROGRESS"] = "lines"
             arguments = job_arguments(job)

@@ -32,12 +32,19 @@ def _break(store: str | Path) -> None:
     raise RuntimeError("a bug")
 
 
+@pytest.fixture(autouse=True)
+def _gpus_of_this_process(monkeypatch):
+    """A job sees the GPUs it asked for; other tests see all of them again."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+
 def _job(tmp_path, **params):
     return SimpleNamespace(
         input={"store": "in.npy"},
         output={"out": str(tmp_path / "out")},
         params=params,
         log=[str(tmp_path / "logs/job.log")],
+        resources={},
     )
 
 
@@ -131,7 +138,11 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path):
 
 def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
     job = SimpleNamespace(
-        input={"store": "in"}, output={}, params={}, log=[str(tmp_path / "job.log")]
+        input={"store": "in"},
+        output={},
+        params={},
+        log=[str(tmp_path / "job.log")],
+        resources={},
     )
     with pytest.raises(SystemExit) as ended:
         binding.run(_refuse, job)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isoenergy.config import Run
+from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
 from isoenergy.hub import Checkpoint, look_up
 
@@ -285,15 +285,6 @@ def _gpu(run: Run, needed: Needed, queued: bool) -> Item:
             f"{_told(cpu_hours)} on {cores} CPU cores, more than {MOST_CPU_HOURS} hours"
         )
     return Item("time", "", on_cpu, missing=lacking)
-
-
-def count_gpus() -> int:
-    """How many NVIDIA GPUs ``nvidia-smi`` lists."""
-    smi = shutil.which("nvidia-smi")
-    if not smi:
-        return 0
-    told = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)
-    return told.stdout.count("UUID: GPU-") if told.returncode == 0 else 0
 
 
 def estimate(run: Run, needed: Needed) -> str:
