@@ -1,6 +1,10 @@
 #!/bin/sh
 # Install SLURM and munge from Debian, where they are missing.
 set -eu
+if [ "$(id -u)" != 0 ]; then
+    echo "make test-slurm starts a SLURM of its own and makes device files for it: run it as root" >&2
+    exit 1
+fi
 missing=
 for program in munged slurmctld slurmd sbatch; do
     command -v "$program" > /dev/null || missing="$missing $program"
@@ -9,10 +13,6 @@ done
 packages="slurm-wlm slurm-wlm-basic-plugins munge"
 if ! command -v apt-get > /dev/null; then
     echo "make test-slurm needs$missing; install SLURM and munge by hand, for this is no Debian (no apt-get)" >&2
-    exit 1
-fi
-if [ "$(id -u)" != 0 ]; then
-    echo "make test-slurm needs$missing; run it as root, or install them first: sudo apt-get install $packages" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive

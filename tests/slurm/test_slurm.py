@@ -16,8 +16,10 @@ JOBS = 1 + (os.cpu_count() or 1)
 PATIENCE = 3600
 # Rules: whose job hangs, whose gets too little memory at first, whose asks for a GPU.
 HUNG, STARVED, ON_GPU = "run_toy", "train_encoder", "embed_dataset"
-# What takes hours at the paper's size and seconds here goes together too: group, parts, rules.
+# What takes hours at the paper's size and seconds here goes together too: group, parts, rules. What
+# the profile lets a single allocation draw is shared out among the cores of this machine.
 SHORT = {
+    "render": (15, []),
     "data": (10, ["write_scenes"]),
     "embed": (4, ["embed_dataset"]),
     "encode": (4, ["encode_store"]),
@@ -184,4 +186,4 @@ def test_gpus_are_given_to_those_who_ask(slurm_run):
 def test_short_jobs_share_an_allocation(slurm_run):
     assert len(slurm_run.jobs) < 0.4 * slurm_run.first.steps()[1]
     drawn = [job for job in slurm_run.jobs.values() if "render_figure" in job["Comment"]]
-    assert len([job for job in drawn if job["JobState"] == "COMPLETED"]) == 1
+    assert 1 <= len([job for job in drawn if job["JobState"] == "COMPLETED"]) <= 4

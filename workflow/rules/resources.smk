@@ -19,7 +19,7 @@ def gpus_of(rule, wildcards):
 
 
 def resources_of(rule):
-    """The resources of a rule's jobs, each by wildcards and attempt; a job without a GPU mentions none."""
+    """The resources of a rule's jobs, by wildcards and attempt; one without a GPU names none."""
 
     def asked(name):
         def of_job(wildcards, attempt):
