@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from isoenergy.data import scenes as drawing
-from isoenergy.data.scenes import SceneSet, write_scenes
 from isoenergy.data.shards import decode_picture, list_shards, read_pictures, write_shard
 from isoenergy.embed.embed import embed_dataset
 from isoenergy.embed.encoders import load_encoder
@@ -14,25 +12,15 @@ from isoenergy.embed.parts import Embedding
 from isoenergy.embed.store import open_store
 from isoenergy.embed.texts import class_vectors, embed_texts
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, read_parquet, write_json, write_parquet
+from isoenergy.files import read_json, read_parquet, write_parquet
 
 ROWS = {"pairs": 24, "classes": 20, "edits": 24}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(draw_data):
     """A small data set of each kind."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "SHARD_ROWS", 10)
-        for kind, rows in ROWS.items():
-            scenes = SceneSet("s", kind, 0.25, "plain", captions=2)
-            write_scenes(scenes, rows, 3, folder / kind / "pairs.parquet", folder / kind / "images")
-    told = read_json(folder / "classes/images/classes.json")
-    write_json(
-        folder / "classes/images/classes.json", {**told, "templates": told["templates"][7:10]}
-    )
-    return folder
+    return draw_data(ROWS, shard_rows=10, captions=2)
 
 
 @pytest.fixture

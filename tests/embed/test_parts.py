@@ -13,8 +13,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from isoenergy.data import scenes as drawing
-from isoenergy.data.scenes import SceneSet, write_scenes
 from isoenergy.data.shards import index_pictures, list_shards, read_pictures, write_shard
 from isoenergy.embed.embed import embed_dataset, embed_range
 from isoenergy.embed.encoder import DualEncoder
@@ -22,7 +20,7 @@ from isoenergy.embed.join import join_ranges
 from isoenergy.embed.parts import Embedding, embed_parts, split_parts
 from isoenergy.embed.store import open_store
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, read_parquet, write_json, write_parquet
+from isoenergy.files import read_json, read_parquet, write_parquet
 from isoenergy.measure.accounting import count_rows
 
 HOW = Embedding(5, "float32", "float32", short_texts=False, part=4, workers=0)
@@ -30,18 +28,9 @@ ROWS = {"pairs": 60, "classes": 22, "edits": 40}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(draw_data):
     """A small data set of each kind, in shards that are not parts."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "SHARD_ROWS", 9)
-        for kind, rows in ROWS.items():
-            scenes = SceneSet("s", kind, 0.25, "plain", captions=3)
-            write_scenes(scenes, rows, 3, folder / kind / "pairs.parquet", folder / kind / "images")
-    told = read_json(folder / "classes/images/classes.json")
-    few = {**told, "templates": told["templates"][7:10]}
-    write_json(folder / "classes/images/classes.json", few)
-    return folder
+    return draw_data(ROWS, shard_rows=9, captions=3)
 
 
 def inputs(data, kind):
