@@ -31,6 +31,22 @@ def test_worked_plan():
     assert solved.bound == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-13, 1e-30])
+def test_tiny_costs_are_solved_as_exactly_as_large_ones(scale):
+    a, b, cost = problem(4, 60, 70)
+    solved = transport(a, b, cost * scale)
+    assert solved.cost == pytest.approx(transport(a, b, cost).cost * scale, rel=1e-9)
+    assert solved.gap < 1e-12
+
+
+def test_points_that_coincide_up_to_rounding_have_a_proved_plan():
+    rng = np.random.default_rng(0)
+    x, y = 1 + 1e-7 * rng.standard_normal((2, 300, 8))
+    x, y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y))
+    weights = np.full(300, 1 / 300)
+    assert abs(transport(weights, weights, 1 - x @ y.T).cost) < 1e-13
+
+
 def test_marginals_are_scaled_to_one():
     solved = transport([2, 2], [10, 30], np.array([[0.0, 1], [1, 0]]))
     assert np.allclose(solved.plan, [[0.25, 0.25], [0, 0.5]])

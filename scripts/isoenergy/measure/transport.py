@@ -16,6 +16,8 @@ MAX_GAP = 1e-6
 _WANTED_GAP = 1e-9
 # Up to so many arcs (32 MiB of costs) the dense solver is the faster one.
 LARGEST_DENSE = 2**22
+# Costs below this power of two are scaled up for the solver.
+_LEAST_EXPONENT = -10
 _MAX_ITERATIONS = 50_000_000
 
 
@@ -74,10 +76,13 @@ def transport(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> Transport:
     # The solver wants sums that agree to the last bit.
     b_live *= a_live.sum() / b_live.sum()
     solve = _dense_solver()
-    part, log = solve(a_live, b_live, c, numItermax=_MAX_ITERATIONS, log=True)
+    # The solver's tolerance is absolute; points that nearly coincide would look all alike to it.
+    exponent = int(np.frexp(np.abs(c).max())[1])
+    scale = 2.0**-exponent if c.any() and exponent < _LEAST_EXPONENT else 1.0
+    part, log = solve(a_live, b_live, c * scale, numItermax=_MAX_ITERATIONS, log=True)
     value = float((part * c).sum())
     # A feasible dual from the solver's row potentials: its value bounds every plan's cost.
-    u = log["u"]
+    u = log["u"] / scale
     v = (c - u[:, None]).min(axis=0)
     u = (c - v[None, :]).min(axis=1)
     bound = float(u @ a_live + v @ b_live)
