@@ -141,8 +141,7 @@ class Run:
         """About how many pictures a data set has that is not a store; 0 if nothing says."""
         row = self.datasets[dataset]
         rows = self.config["rows"].get(dataset) or row.get("rows") or 0
-        pictures = math.ceil(rows / (row.get("captions") or 1))
-        return pictures * (2 if row["kind"] == "edits" else 1)
+        return math.ceil(rows / (row.get("captions") or 1))
 
     def embedding_ranges(self, dataset: str) -> list[str]:
         """Names of the ranges of pictures of a data set that are embedded by a job each.

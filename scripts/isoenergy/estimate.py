@@ -116,8 +116,9 @@ def _training_seconds(run: Run, cores: int) -> float:
 
 def rows_of(run: Run, name: str) -> tuple[int, int]:
     """About how many pictures and how many rows a data set has."""
-    rows = run.config["rows"].get(name) or run.datasets[name].get("rows") or 0
-    return run.pictures(name), rows
+    row = run.datasets[name]
+    rows = run.config["rows"].get(name) or row.get("rows") or 0
+    return run.pictures(name) * (2 if row["kind"] == "edits" else 1), rows
 
 
 def shape_of(folder: str) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def test_a_workstation_has_a_gpu_per_job_and_a_bound_on_memory(root, workflow):
         for name in ("mem_mb", "runtime", "disk_mb"):
             assert int(resources[name]) > 0, (rule, wildcards, name)
         assert int(resources["mem_mb"]) <= 64_000
-    assert {"fetch_range", "train_sae", "embed_dataset", "render_figure"} <= {j[0] for j in jobs}
+    assert {"fetch_range", "train_sae", "embed_range", "render_figure"} <= {j[0] for j in jobs}
 
 
 def _jobs(told):

@@ -34,7 +34,8 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
     if name == "store":
         config["store"] = str(tmp_path / "mine")
     run = load_run(config, name, root)
-    targets = [target for target in run.targets if run.available(target)]
+    # It lists what stands beside it, and makes nothing.
+    targets = [name for name in run.targets if run.available(name) and name != "inputs"]
     done = workflow.run("--dry-run", *targets, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
