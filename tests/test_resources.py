@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from isoenergy.config import load_run
-from isoenergy.resources import Asked, ask, encoding_memory, requests_of, training_memory
+from isoenergy.demand import Asked, ask, encoding_memory, training_memory
+from isoenergy.resources import requests_of
 
 # Peaks of the demo's jobs in MB, from the `benchmark:` files of a run, by rule and wildcards.
 SCENES = {"model": "SceneCLIP", "dataset": "scenes"}

@@ -9,15 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 
 from isoenergy.config import Run
+from isoenergy.demand import (
+    LEAST_MINUTES,
+    MB,
+    ONE_CORE_SECONDS,
+    PLAIN,
+    TORCH,
+    Asked,
+    ask,
+    codes_memory,
+    encoding_memory,
+    gpu_pursuit_seconds,
+    pursuit_seconds,
+    training_memory,
+    transport_memory,
+    transport_seconds,
+    vectors_memory,
+)
 from isoenergy.errors import InputError
 from isoenergy.estimate import (
-    CPU_PAIRS_PER_SECOND,
     LARGER,
-    PAIRS_PER_SECOND,
     PICTURE_BYTES,
     PICTURES_PER_SECOND,
     SMALL_WIDTH,
@@ -26,20 +41,11 @@ from isoenergy.estimate import (
     shape_of,
 )
 
-MB = 1e6
-# Requests over what is expected: of memory, of disk, of time.
-MEMORY_MARGIN, DISK_MARGIN, TIME_MARGIN = 1.4, 1.2, 3.0
-# Minutes that no job asks less than: a cluster's file system may be slow to start Python from.
-LEAST_MINUTES = 10
-# A job that would take one core longer than this asks for more of them.
-ONE_CORE_SECONDS, THREADS = 200.0, 8
-# Interpreter and libraries, MB: without torch, and with it.
-PLAIN, TORCH = 450.0, 600.0
 # An encoder of the hub with its libraries, CUDA's among them, MB.
 HUB_ENCODER = 6_000.0
 # A process that prepares pictures, MB.
 WORKER = 500.0
-# Seconds to start either, on a busy machine.
+# Seconds to start Python and its libraries, on a busy machine.
 START = 15.0
 # Bytes of a row of metadata on disk, rounded up.
 _METADATA_BYTES = 200
@@ -47,115 +53,6 @@ _METADATA_BYTES = 200
 _PICTURES_READ = 100.0
 # Above so many atoms no spectrum is decomposed, see isoenergy.measure.structure.
 _LARGEST_DENSE = 8192
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What one job asks for; the names are those of Snakemake's resources.
-
-    Attributes
-    ----------
-    threads : int
-    mem_mb : int
-        Megabytes of memory.
-    runtime : int
-        Minutes.
-    disk_mb : int
-        Megabytes read and written: both lie on its node where no file system is shared.
-    gpu : int
-    """
-
-    threads: int
-    mem_mb: int
-    runtime: int
-    disk_mb: int
-    gpu: int = 0
-
-
-def ask(
-    memory: float, seconds: float, disk: float = 0.0, gpu: int = 0, shared: bool = False
-) -> Asked:
-    """Turn what a job is expected to take into what it asks for.
-
-    Parameters
-    ----------
-    memory : float
-        Peak, in MB.
-    seconds : float
-        On one core, or with ``gpu`` beside it.
-    disk : float
-        MB read and written.
-    gpu : int
-    shared : bool
-        Whether most of the work is shared out among cores where there are several.
-    """
-    threads = THREADS if shared and seconds > ONE_CORE_SECONDS else 1
-    # Cores that share work wait for each other.
-    seconds /= 1 + 0.7 * (threads - 1)
-    return Asked(
-        threads=THREADS if gpu else threads,
-        mem_mb=_up(MEMORY_MARGIN * memory, 100),
-        runtime=max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60)),
-        disk_mb=_up(DISK_MARGIN * disk, 100),
-        gpu=gpu,
-    )
-
-
-def training_memory(
-    pairs: float, dim: float, n_atoms: float, l0: float, batch_size: float, vector_bytes: int
-) -> float:
-    """Peak memory of training an SAE, in MB.
-
-    The dictionary with gradient, Adam's two moments and a copy on its way to disk; the rows of the
-    Gram matrix that a step's atoms may touch; correlations of a step's rows with every atom, and
-    their gradient; the order of the pairs; and the store, which is mapped and stays in memory
-    where there is room.
-    """
-    rows = 2 * batch_size
-    floats = 10 * n_atoms * dim + min(rows * l0, n_atoms) * n_atoms + 4 * rows * n_atoms
-    return TORCH + (4 * floats + 8 * pairs + 2 * pairs * dim * vector_bytes) / MB
-
-
-def encoding_memory(
-    pairs: float, dim: float, n_atoms: float, l0: float, block: float, vector_bytes: int
-) -> float:
-    """Peak memory of encoding a store block by block, in MB; as :func:`training_memory`."""
-    floats = 2 * n_atoms * dim + min(block * l0, n_atoms) * n_atoms + 3 * block * n_atoms
-    return TORCH + (4 * floats + 2 * pairs * (dim * vector_bytes + 8 * l0)) / MB
-
-
-def vectors_memory(pairs: float, dim: float, copies: float) -> float:
-    """So many float32 copies of a store's images and texts, in MB."""
-    return 2 * pairs * dim * 4 * copies / MB
-
-
-def codes_memory(pairs: float, l0: float) -> float:
-    """Codes of a store as they lie on disk, and a copy in float64 and its transpose, in MB."""
-    return 2 * pairs * l0 * (8 + 2 * 12) / MB
-
-
-def transport_memory(n: float) -> float:
-    """An exact transport plan between n and n vectors, in MB: 1.1 GB were measured at 32,768."""
-    return 64 + n**2 / MB
-
-
-def transport_seconds(n: float) -> float:
-    """The same in seconds: 400 were measured at 32,768."""
-    return 400 * (n / 32_768) ** 2
-
-
-def pursuit_seconds(pairs: float, dim: float, n_atoms: float, l0: float) -> float:
-    """One pass of training over the pairs, in seconds of one core; see isoenergy.estimate."""
-    return pairs * dim * n_atoms * l0 / (256 * 2048 * 20) / CPU_PAIRS_PER_SECOND
-
-
-def gpu_pursuit_seconds(pairs: float, expansion: float, l0: float) -> float:
-    """The same on a GPU: three times what isoenergy.estimate guesses, which is not measured."""
-    return 3 * pairs * expansion * l0 / (8 * 20) / PAIRS_PER_SECOND
-
-
-def _up(number: float, step: int) -> int:
-    return max(1, math.ceil(number / step)) * step
 
 
 def requests_of(run: Run) -> Callable[..., Asked]:
@@ -347,8 +244,7 @@ class _Rules:
 
     def train_sae(self, model: str, sae: str = "", n: str = "") -> Asked:
         kinds = [sae] if sae else [kind for of, kind in self._run.trained() if of == model]
-        together = self._config["together"] or not sae
-        seeds = len(self._config["seeds"]) if together else 1
+        seeds = self._seeds if sae else len(self._config["seeds"])
         return self._training(model, kinds, self._config["sae_training"]["epochs"], seeds)
 
     train_first = train_sae
