@@ -1,7 +1,7 @@
 """Bind a script to one library function: a rule's named files and params, or the command line.
 
 Under Snakemake every named input, output and param of the rule becomes the argument of that name;
-a param ``each``, a list of mappings, makes one call of each, with what the mapping adds.
+a param ``each``, a list of mappings, makes one call of each, with what the mapping adds;
 a param ``processes`` above 1 has torchrun start so many, which do the work of the job together.
 From a shell, ``python scripts/train/train_saes.py --help`` lists the same arguments. Bad input ends
 either way with one sentence and exit status 1.
@@ -164,8 +164,10 @@ def job_arguments(job: Any) -> dict[str, Any]:
         for name, value in part.items()
     }
     results = getattr(job, "config", {}).get("results")
+    if not results:
+        return arguments
     root = f"{results}/"
-    copies = _copies_folder(root, job.output) if results else ""
+    copies = _copies_folder(root, job.output)
     return _in_copies(arguments, root, copies) if copies else arguments
 
 

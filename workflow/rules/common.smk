@@ -161,13 +161,11 @@ def tell_machine(targets):
 
 def tell_inputs(targets):
     """The target inputs: print the files that tables and figures named beside it are made of, and end."""
-    for target in targets:
-        if target != "inputs" and RUN.targets.get(target, {}).get("kind") not in (
-            "table",
-            "figure",
-        ):
-            stop(f"inputs tells what tables and figures are made of; {target} is neither")
-    paths = [path for target in targets if target != "inputs" for path in made_of(target)]
+    named = [name for name in targets if name != "inputs"]
+    for name in named:
+        if RUN.targets.get(name, {}).get("kind") not in ("table", "figure"):
+            stop(f"inputs tells what tables and figures are made of; {name} is neither")
+    paths = [path for name in named for path in made_of(name)]
     print("\n".join(dict.fromkeys(paths)), flush=True)
     raise SystemExit(0)
 
