@@ -42,14 +42,15 @@ def test_lazy_atoms_are_those_of_the_plain_loop(limit, threads):
 
 def test_each_gram_row_of_a_chosen_atom_is_computed_once(monkeypatch):
     x, atoms = vectors(40, 500, 16)
-    computed, product = [], torch.mm
+    computed, write = [], kernel._Products.write
 
-    def counted(rows, others, out):
-        product(rows, others, out=out)
-        computed.extend(out.argmax(dim=1).tolist())
+    def counted(products, rows, out):
+        write(products, rows, out)
+        computed.append(out.argmax(dim=1).numpy())
 
-    monkeypatch.setattr(kernel.torch, "mm", counted)
+    monkeypatch.setattr(kernel._Products, "write", counted)
     chosen = choose_lazily(x, atoms, 5)
+    computed = np.concatenate(computed[1:])  # the first are the correlations of x
     # The last atom of a row is subtracted from nothing.
     assert sorted(computed) == chosen[:, :-1].unique().tolist()
     assert len(computed) < 160  # of 40 x 4
@@ -82,3 +83,12 @@ def test_ties_go_to_the_lowest_index():
 
 def test_all_nan_ends():
     assert choose_lazily(torch.full((1, 70), torch.nan), torch.eye(70), 3).shape == (1, 3)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 700])
+def test_products_of_single_precision_are_those_of_double(rows, monkeypatch):
+    monkeypatch.setattr(kernel, "PRODUCT_ATOMS", 256)
+    x, atoms = vectors(rows, 600, 24)
+    out = torch.full((rows, 600), torch.nan)
+    kernel._Products(atoms.float()).write(x.float(), out)
+    assert torch.allclose(out.double(), x @ atoms.T, atol=1e-5)

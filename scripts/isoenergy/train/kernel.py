@@ -4,6 +4,8 @@ The pass subtracts the last atom's share from a row's correlations and finds the
 both are in cache; torch needs a pass for each and writes the share out in between. Rows of the Gram
 matrix are needed of chosen atoms alone, and each once however many rows chose it: they are computed
 when asked for, many by one matrix product, as every row goes on until its next one is missing.
+With large dictionaries these products are nearly all of the time. oneDNN has them where it can:
+its kernels are made for the processor at hand, and on AMD's they take half of MKL's time.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch.nn.functional import linear
 
 # Correlations are looked at in this many lanes, of which each keeps its own maximum: a loop over
 # lanes has no order to keep, so that the compiler makes vector instructions of it.
 LANES = 64
 # Bytes that correlations and Gram rows may take together, a quarter of it correlations.
 MEMORY = 4 << 30
+# Rows and atoms of one product of oneDNN: its result, which it allocates, is then small enough for
+# the allocator to give the same memory again, and copied while in cache.
+PRODUCT_ROWS, PRODUCT_ATOMS = 512, 8192
 # Sums may be fused and reordered; nothing is assumed of infinities and NaN.
 _FLOATS = {"contract", "reassoc", "nsz"}
 
@@ -81,6 +87,26 @@ def _advance(correlations, gram, places, chosen, done, largest):
             chosen[row, done[row]] = atom if atom < n_atoms else 0  # nothing but NaN
             largest[row] = top
             done[row] += 1
+
+
+class _Products:
+    """Products of rows with every atom of a dictionary."""
+
+    def __init__(self, dictionary: Tensor) -> None:
+        self.dictionary = dictionary
+        packed = dictionary.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+        # oneDNN's own layout, made once for all products.
+        self.parts = [p.to_mkldnn() for p in dictionary.split(PRODUCT_ATOMS)] if packed else []
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        """Leave ``rows @ dictionary.T`` in ``out``."""
+        if not self.parts:
+            torch.mm(rows, self.dictionary.T, out=out)
+            return
+        for block, target in zip(rows.split(PRODUCT_ROWS), out.split(PRODUCT_ROWS), strict=True):
+            block = block.to_mkldnn()
+            for part, place in zip(self.parts, target.split(PRODUCT_ATOMS, dim=1), strict=True):
+                place.copy_(linear(block, part).to_dense())
 
 
 class _Rows:
@@ -144,16 +170,19 @@ def choose_lazily(
     buffer = x.new_empty(kept, n_atoms)
     buffer[0] = 0
     places = np.full(n_atoms, -1)
+    products = _Products(dictionary)
     chosen, used = [], 0
     for block in blocks:
-        rows = _Rows((block @ dictionary.T).numpy(), l0, threads)
+        correlations = x.new_empty(len(block), n_atoms)
+        products.write(block, correlations)
+        rows = _Rows(correlations.numpy(), l0, threads)
         rows.advance(buffer.numpy(), places)
         while len(wanted := rows.missing()):
             if used + len(wanted) > kept:
                 places[:], used = -1, 0
             wanted = wanted[: kept - used]
             new = slice(used, used + len(wanted))
-            torch.mm(dictionary[torch.from_numpy(wanted)], dictionary.T, out=buffer[new])
+            products.write(dictionary[torch.from_numpy(wanted)], buffer[new])
             places[wanted] = np.arange(used, used + len(wanted))
             used += len(wanted)
             rows.advance(buffer.numpy(), places)
