@@ -153,7 +153,7 @@ docs: env  ## Write the generated parts of README.md, config/README.md and docs/
 	$(BIN)/python tools/docs.py
 
 bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else running; most of an hour
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove the environments and caches; results stay
 	rm -rf $(VENV) .venv-* .snakemake .pytest_cache .ruff_cache .hypothesis

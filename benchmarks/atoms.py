@@ -1,7 +1,8 @@
 """Time and memory of everything measured over pairs of atoms, on synthetic codes.
 
 Frequencies of atoms fall as a power of their rank and values are log-normal. Each quantity is
-measured in a process of its own, on one thread; memory is the process's peak, codes included.
+measured in a process of its own, on one thread; memory is the process's peak, codes included. Ends
+with an error where it misses its bound.
 
     python benchmarks/atoms.py --atoms 32768 --pairs 100000 --l0 50
 """
@@ -19,10 +20,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import numpy as np
+from bounds import Bound, settle
 from scipy.sparse import csr_matrix
 from transport import DIM, dictionary
 
 POWER = 0.7
+MEMORY = 8.0
 
 
 def codes(size: int, n: int, l0: int, seed: int) -> csr_matrix:
@@ -106,6 +109,7 @@ def main() -> None:
     print(f"{arguments.atoms:,} atoms of {DIM} dimensions, {arguments.pairs:,} pairs")
     print("| quantity | s | GB, inputs made | GB, peak | value |")
     print("|---|---:|---:|---:|---:|")
+    bounds = []
     for which, quantity in enumerate(QUANTITIES):
         if quantity.__name__ in arguments.only:
             case = (which, arguments.atoms, arguments.pairs, arguments.l0)
@@ -115,6 +119,8 @@ def main() -> None:
             print(
                 f"| {name} | {seconds:.1f} | {before:.2f} | {peak:.2f} | {value:.6g} |", flush=True
             )
+            bounds.append(Bound(f"memory of {name}, GB", peak, MEMORY))
+    settle(bounds)
 
 
 if __name__ == "__main__":
