@@ -30,20 +30,22 @@ def fingerprint(script: str | Path, library: str | Path) -> str:
     """
     library = Path(library)
     seen: dict[str, str] = {}
-    waiting = list(_imports(Path(script), library))
+    own, imports = _read(Path(script))
+    waiting = list(imports)
     while waiting:
         name = waiting.pop()
         path = _path(name, library)
         if name in seen or name in INERT or path is None:
             continue
-        seen[name] = _code(path)
-        waiting += _imports(path, library)
-    digest = hashlib.sha256(_code(Path(script)).encode())
+        seen[name], imports = _read(path)
+        waiting += imports
+    digest = hashlib.sha256(own.encode())
     for name in sorted(seen):
         digest.update(f"\0{name}\0{seen[name]}".encode())
     return digest.hexdigest()[:16]
 
 
+@cache
 def _path(name: str, library: Path) -> Path | None:
     base = library.joinpath(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -53,30 +55,19 @@ def _path(name: str, library: Path) -> Path | None:
 
 
 @cache
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _code(path: Path) -> str:
-    """The syntax tree without docstrings, as text."""
+def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Hash of the syntax tree without docstrings, and the modules of the package it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:]
-    return ast.dump(tree)
-
-
-@cache
-def _imports(path: Path, library: Path) -> tuple[str, ...]:
-    """Modules of the package that a file imports, wherever in it the import stands."""
     names: list[str] = []
-    for node in ast.walk(_parse(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             # "from package import module" imports the module too, if it is one.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+        elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                node.body = body[1:]
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return code, tuple(name for name in names if name.split(".")[0] == PACKAGE)
