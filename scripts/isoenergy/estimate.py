@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoenergy.config import Run
 from isoenergy.errors import InputError
+from isoenergy.run import Run
 
 # Rough figures for estimates. The file of a picture, where datasets.tsv has none; beside pictures,
 # embeddings and codes, what a run of the demo takes. On one data-centre GPU, not measured by us:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoenergy.config import COCO, Run
 from isoenergy.data.download import why_not
 from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
@@ -25,6 +24,7 @@ from isoenergy.estimate import (
     told_time,
 )
 from isoenergy.hub import Checkpoint, look_up, look_up_dataset
+from isoenergy.run import COCO, Run
 
 # Without a GPU a run may take a night.
 MOST_CPU_HOURS = 12

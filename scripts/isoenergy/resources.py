@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 
-from isoenergy.config import Run
 from isoenergy.demand import (
     LEAST_MINUTES,
     MB,
@@ -40,6 +39,7 @@ from isoenergy.estimate import (
     rows_of,
     shape_of,
 )
+from isoenergy.run import Run
 
 # An encoder of the hub with its libraries, CUDA's among them, MB.
 HUB_ENCODER = 6_000.0

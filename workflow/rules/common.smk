@@ -6,12 +6,13 @@ import io
 import re
 import socket
 
-from isoenergy.config import NEEDS, load_run
+from isoenergy.config import load_run
 from isoenergy.errors import InputError
 from isoenergy.estimate import estimate
 from isoenergy.fingerprint import fingerprint
 from isoenergy.preflight import inspect, missing, needed_by, write_items
 from isoenergy.queued import OWNER, cancel_left, claim, enlist
+from isoenergy.run import NEEDS
 from isoenergy.schema import choose
 from isoenergy.seeds import derive_seed
 
