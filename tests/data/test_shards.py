@@ -119,7 +119,9 @@ def saved(image, form="PNG"):
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded():
     header = saved(Image.new("1", (9000, 9000)))[:60]  # no pixels are there to decode
-    with pytest.raises(InputError, match="picture of 9000 x 9000 pixels is over 64000000"):
+    with pytest.raises(
+        InputError, match=r"picture has too many pixels \(9000 x 9000, over 64000000\)"
+    ):
         decode_picture(header)
 
 
@@ -132,7 +134,7 @@ def test_pillows_own_limit_ends_in_the_same_error():
 
 @pytest.mark.parametrize("size", [(1, 50), (50, 1), (1, 1)])
 def test_a_picture_with_a_side_of_one_pixel_is_refused(size):
-    with pytest.raises(InputError, match=f"{size[0]} x {size[1]} pixels has a side of one pixel"):
+    with pytest.raises(InputError, match=rf"side of one pixel \({size[0]} x {size[1]}\)"):
         decode_picture(saved(Image.new("RGB", size)))
 
 

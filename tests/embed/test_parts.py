@@ -262,7 +262,7 @@ def test_a_picture_that_cannot_be_embedded_is_told_and_every_row_is_accounted_fo
     assert {reason.split(" (")[0] for reason in told["dropped"].values()} == {
         "picture cannot be decoded",
         "not in the shards",
-        "picture of 3000 x 3 pixels is too oblong",
+        "picture is too oblong",
     }
     assert [part["rows"] for part in told["parts"]] == [8, 0, 9, 12, 12]
     store = open_store(folder)
@@ -278,8 +278,15 @@ def test_a_picture_that_cannot_be_embedded_is_told_and_every_row_is_accounted_fo
         None,
         tmp_path / "metrics",
     )
-    assert read_json(tmp_path / "metrics/embedded.json")["value"] == 41
     assert read_json(tmp_path / "metrics/usable.json")["value"] == 59
+    assert read_json(tmp_path / "metrics/Tiny/embedded.json")["value"] == 41
+    # Six pictures of three rows each.
+    assert read_json(tmp_path / "metrics/Tiny/dropped.json")["protocols"] == {
+        "all reasons": 18,
+        "picture cannot be decoded": 12,
+        "not in the shards": 3,
+        "picture is too oblong": 3,
+    }
 
 
 def test_a_missing_range_or_parts_by_other_encoders_are_refused(data, tiny_encoders, tmp_path):

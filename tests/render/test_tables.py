@@ -222,7 +222,7 @@ def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
 
 
 def test_every_table_reads_metrics_that_are_measured():
-    from isoenergy.measure.accounting import COUNTS
+    from isoenergy.measure.accounting import COUNTS, MODEL_COUNTS
     from isoenergy.measure.baselines import BASELINE_METRICS
     from isoenergy.measure.composed import COMPOSED_METRICS
     from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
@@ -247,31 +247,62 @@ def test_every_table_reads_metrics_that_are_measured():
         "interventions": {*FORM_METRICS, *FORM_CLASS_METRICS},
         "composed": set(COMPOSED_METRICS),
         "baselines": set(BASELINE_METRICS),
-        "data": set(COUNTS),
+        "data": {*COUNTS, *MODEL_COUNTS},
     }
     for name in TABLES:
         assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name
 
 
+def _counted(folder, dataset, asked, failed, models):
+    """The sources of a data set's counts."""
+    for metric in (
+        Metric("asked", {"rows": asked}, {"rows": asked}, protocol="rows"),
+        Metric("usable", {"rows": asked - sum(failed.values())}, {}, protocol="rows"),
+        Metric("failed", {"all reasons": sum(failed.values()), **failed}, {}, "all reasons"),
+    ):
+        write_metric(folder / dataset, metric)
+    for model, dropped in models.items():
+        lost = sum(dropped.values())
+        rows = {"rows": asked - sum(failed.values()) - lost}
+        own = Metric("dropped", {"all reasons": lost, **dropped}, {}, "all reasons")
+        write_metric(folder / dataset / model, Metric("embedded", rows, {}, protocol="rows"))
+        write_metric(folder / dataset / model, own)
+    return [
+        {"model": model, "variant": "rows", "dataset": dataset, "folders": [folder / dataset / own]}
+        for model, own in [("all models", ""), *((model, model) for model in models)]
+    ]
+
+
 def test_the_table_of_data_tells_every_reason_and_leaves_unknown_cells_empty(tmp_path):
-    for dataset, counts in (("laion", (9, 4, 5)), ("mine", (3, 3, 0))):
-        asked, usable, failed = counts
-        protocols = {"all reasons": failed} | ({"HTTP 404": 2, "a|b": 3} if failed else {})
-        for metric in (
-            Metric("asked", {"rows": asked}, {"rows": asked}, protocol="rows"),
-            Metric("usable", {"rows": usable}, {"rows": asked}, protocol="rows"),
-            Metric("failed", protocols, {"rows": asked}, protocol="all reasons"),
-        ):
-            write_metric(tmp_path / dataset, metric)
+    lost = {"a|b": 3, "HTTP 404": 2}
+    sources = _counted(tmp_path, "laion", 9, lost, {"A": {"x": 1}, "B": {"x": 1}})
     write_metric(tmp_path / "laion", Metric("paper_rows", {"rows": 712705}, {}, protocol="rows"))
-    sources = [{**_source([str(tmp_path / d)]), "dataset": d} for d in ("laion", "mine")]
+    sources += _counted(tmp_path, "mine", 3, {}, {"A": {}, "B": {}})
     table = TABLES["table_data"]
     grid = lay_out(table, gather_tidy(sources, table.metrics()))
-    assert grid.header[:5] == ["data set", "asked for", "with a picture", "failed", "why"]
-    assert [cell.text for cell in grid.rows[0]] == [
-        *("laion", "9", "4", "5", "a|b: 3; HTTP 404: 2", "", "", "712,705")
+    assert grid.header == [
+        *("data set", "asked for", "with a picture", "failed", "why", "picture as before"),
+        *("embedded", "not embedded", "why", "the paper's N"),
     ]
-    assert [cell.text for cell in grid.rows[1]] == ["mine", "3", "3", "0", "", "", "", ""]
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["laion", "9", "4", "5", "a|b: 3; HTTP 404: 2", "", "3", "1", "x: 1", "712,705"],
+        ["mine", "3", "3", "0", "", "", "3", "0", "", ""],
+    ]
+
+
+def test_the_table_of_data_has_a_row_for_each_model_where_they_differ(tmp_path):
+    dropped = {"A": {"x": 1}, "B": {"x": 1, "y": 2}, "C": {"x": 1}, "D": {"y": 1}}
+    sources = _counted(tmp_path, "laion", 9, {"HTTP 404": 2}, dropped)
+    sources += _counted(tmp_path, "mine", 3, {}, {model: {} for model in "ABCD"})
+    table = TABLES["table_data"]
+    grid = lay_out(table, gather_tidy(sources, table.metrics()))
+    assert (grid.header[:2], grid.names) == (["data set", "models"], 2)
+    assert [[cell.text for cell in row] for row in grid.rows] == [
+        ["laion", "A, C", "9", "7", "2", "HTTP 404: 2", "", "6", "1", "x: 1", ""],
+        ["laion", "B", "9", "7", "2", "HTTP 404: 2", "", "4", "3", "y: 2; x: 1", ""],
+        ["laion", "D", "9", "7", "2", "HTTP 404: 2", "", "6", "1", "y: 1", ""],
+        ["mine", "all", "3", "3", "0", "", "", "3", "0", "", ""],
+    ]
 
 
 def test_table_05_shows_the_papers_numbers_beside_and_keeps_them_out_of_the_tidy_table(tmp_path):

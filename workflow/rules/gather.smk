@@ -7,7 +7,7 @@ from isoenergy.data.published import lacks_index
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
-from isoenergy.measure.accounting import ASKED, COUNTS, PAPER_ROWS
+from isoenergy.measure.accounting import ALL_MODELS, ASKED, COUNTS, MODEL_COUNTS, PAPER_ROWS
 from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
 from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
@@ -158,6 +158,19 @@ def counts_of(dataset):
     """The counts of a data set; the paper's is known of its own data sets alone."""
     known = RUN.datasets[dataset]["paper_rows"] is not None
     return [name for name in COUNTS if known or name != PAPER_ROWS]
+
+
+def counting_folders(dataset):
+    """Where the counts of a data set go, and those of each model."""
+    folder = ACCOUNTING.format(dataset=dataset)
+    return {ALL_MODELS: folder, **{model: f"{folder}/{model}" for model in MODELS}}
+
+
+def counting_files(dataset):
+    """The files that the counting of the rows of one data set writes."""
+    folder, *own = counting_folders(dataset).values()
+    counts = files(folder, counts_of(dataset))
+    return counts + [path for one in own for path in files(one, MODEL_COUNTS)]
 
 
 def counting_call(dataset):

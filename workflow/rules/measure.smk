@@ -43,11 +43,7 @@ rule count_rows:
         expand(f"{DATA}/fetched.parquet", dataset=filter(RUN.is_fetched, counted())),
         expand(f"{STORE}/store.json", model=MODELS, dataset=counted()),
     output:
-        [
-            path
-            for name in counted()
-            for path in files(ACCOUNTING.format(dataset=name), counts_of(name))
-        ],
+        [path for name in counted() for path in counting_files(name)],
     log:
         f"{LOGS}/measure/rows.log",
     benchmark:

@@ -52,13 +52,9 @@ def table_sources(target):
         ]
     if TABLES[target].of == "data":
         return [
-            {
-                "model": MODELS[0],
-                "variant": "rows",
-                "dataset": dataset,
-                "folders": [ACCOUNTING.format(dataset=dataset)],
-            }
+            {"model": model, "variant": "rows", "dataset": dataset, "folders": [folder]}
             for dataset in counted()
+            for model, folder in counting_folders(dataset).items()
         ]
     if TABLES[target].of == "embeddings":
         return [
@@ -107,7 +103,7 @@ def measured_in(target, source):
     if TABLES[target].of in ("interventions", "composed", "baselines"):
         return closing_metrics(target, source)
     if TABLES[target].of == "data":
-        return counts_of(source["dataset"])
+        return counts_of(source["dataset"]) if source["model"] == ALL_MODELS else MODEL_COUNTS
     if source["dataset"] in RUN.toys():
         return TOY_METRICS
     if source["variant"] == "embeddings":

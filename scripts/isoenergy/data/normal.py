@@ -8,14 +8,12 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from isoenergy.data.shards import MAX_PIXELS
+from isoenergy.data.shards import MAX_PIXELS, ONE_PIXEL, TOO_MANY_PIXELS
 from isoenergy.errors import InputError
 
-# Why a picture that arrived cannot be used.
+# Why a picture that arrived cannot be used; the other reasons are those of the shards.
 NO_PICTURE = "not a picture"
 BROKEN = "picture is truncated or corrupt"
-TOO_MANY_PIXELS = "picture has too many pixels"
-ONE_PIXEL = "picture has a side of one pixel"
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _READABLE = (*FORMATS, "GIF", "BMP", "TIFF")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # A picture of more pixels is refused before it is decoded (decompression bombs).
 MAX_PIXELS = 64_000_000
+# Why a picture cannot be used; more of such a reason may follow in brackets.
+TOO_MANY_PIXELS = "picture has too many pixels"
+ONE_PIXEL = "picture has a side of one pixel"
 # Pictures per shard.
 SHARD_ROWS = 2000
 
@@ -191,9 +194,9 @@ def decode_picture(content: bytes) -> Image.Image:
         picture = Image.open(io.BytesIO(content))
         width, height = picture.size
         if width * height > MAX_PIXELS:
-            raise InputError(f"picture of {width} x {height} pixels is over {MAX_PIXELS}")
+            raise InputError(f"{TOO_MANY_PIXELS} ({width} x {height}, over {MAX_PIXELS})")
         if min(width, height) < 2:
-            raise InputError(f"picture of {width} x {height} pixels has a side of one pixel")
+            raise InputError(f"{ONE_PIXEL} ({width} x {height})")
         return picture.convert("RGB")
     except InputError:
         raise

@@ -118,7 +118,7 @@ def _decode(content: bytes) -> Image.Image:
     picture = decode_picture(content)
     if max(picture.size) > MOST_OBLONG * min(picture.size):
         width, height = picture.size
-        raise InputError(f"picture of {width} x {height} pixels is too oblong")
+        raise InputError(f"picture is too oblong ({width} x {height})")
     return picture
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from isoenergy.data.pairs import OK, check_pairs
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, read_parquet
 from isoenergy.measure.metric import Metric, write_metric
 
-# What is counted, in the order of the table.
-ASKED, USABLE, FAILED, DUPLICATES, EMBEDDED, PAPER_ROWS = COUNTS = (
+# What is counted of a data set, and of what each model makes of it.
+ASKED, USABLE, FAILED, DUPLICATES, PAPER_ROWS = COUNTS = (
     "asked",
     "usable",
     "failed",
     "duplicates",
-    "embedded",
     "paper_rows",
 )
-ALL_REASONS = "all reasons"
+EMBEDDED, DROPPED = MODEL_COUNTS = ("embedded", "dropped")
+ROWS, ALL_REASONS = "rows", "all reasons"
+# In the place of a model where a count is that of a data set; no model has a space in its name.
+ALL_MODELS = "all models"
 
 
 def count_rows(
@@ -33,7 +37,7 @@ def count_rows(
     """Count the rows of a data set, and write each count as a metric.
 
     Every row asked for is either usable or failed, and every usable one embedded or dropped by
-    the encoder; else this is refused.
+    each encoder, else this is refused: ``asked`` is ``failed + dropped + embedded`` for each model.
 
     Parameters
     ----------
@@ -44,11 +48,12 @@ def count_rows(
         Hashes of the pictures that were fetched. A row is a duplicate when an earlier usable one
         has the same picture: the same bytes where they are hashed, else the same file.
     stores : mapping of str to path
-        ``store.json`` of each model; the first is the default protocol of ``embedded``.
+        ``store.json`` of each model.
     paper_rows : int or None
         How many rows the paper's numbers are made of.
     folder : path
-        Where the metrics go. Protocols of ``failed`` are the reasons, most frequent first.
+        Where the metrics go; those of each model go into a folder of its name there. Protocols of
+        ``failed`` and ``dropped`` are all reasons together and each.
 
     Raises
     ------
@@ -64,27 +69,46 @@ def count_rows(
         pictures = usable["id"].map(hashes)
         if pictures.isna().any():
             raise InputError(f"{fetched} lacks row {usable['id'][pictures.isna()].iloc[0]}")
-    reasons = table.loc[table["status"] != OK, "status"].value_counts()
-    failed = {ALL_REASONS: float(reasons.sum())}
-    failed |= {str(reason): float(count) for reason, count in reasons.items()}
-    embedded = {}
-    for model, path in stores.items():
-        store = read_json(path)
-        embedded[model] = float(store["rows"])
-        if store["rows"] + len(store["dropped"]) != len(usable):
-            raise InputError(
-                f"{path} tells of {store['rows']} rows embedded and {len(store['dropped'])} "
-                f"dropped, but {pairs} has {len(usable)} with a picture; embed it again"
-            )
-    n = {"rows": len(table)}
     rows = {
-        ASKED: float(len(table)),
-        USABLE: float(len(usable)),
-        DUPLICATES: float(pictures.duplicated().sum()),
+        ASKED: len(table),
+        USABLE: len(usable),
+        DUPLICATES: int(pictures.duplicated().sum()),
         PAPER_ROWS: paper_rows,
     }
+    n = {"rows": len(table)}
     for name, value in rows.items():
         if value is not None:
-            write_metric(folder, Metric(name, {"rows": float(value)}, n, protocol="rows"))
-    write_metric(folder, Metric(FAILED, failed, n, protocol=ALL_REASONS))
-    write_metric(folder, Metric(EMBEDDED, embedded, n, protocol=next(iter(stores))))
+            write_metric(folder, Metric(name, {ROWS: value}, n, protocol=ROWS))
+    failed = table.loc[table["status"] != OK, "status"]
+    write_metric(folder, Metric(FAILED, _by_reason(failed), n, protocol=ALL_REASONS))
+    for model, path in stores.items():
+        store = read_json(path)
+        _check_dropped(store, path, set(usable["id"]), pairs)
+        # What follows in brackets, a size or an error of the decoder, differs by picture.
+        dropped = (reason.partition(" (")[0] for reason in store["dropped"].values())
+        own = Path(folder) / model
+        write_metric(own, Metric(EMBEDDED, {ROWS: store["rows"]}, n, protocol=ROWS))
+        write_metric(own, Metric(DROPPED, _by_reason(dropped), n, protocol=ALL_REASONS))
+
+
+def _by_reason(told: Iterable[str]) -> dict[str, int]:
+    counts = Counter(told)
+    return {ALL_REASONS: counts.total(), **counts}
+
+
+def _check_dropped(
+    store: Mapping[str, Any], path: str | Path, usable: set[str], pairs: str | Path
+) -> None:
+    """Refuse a store whose rows, with those it dropped, are not the usable ones."""
+    dropped = store["dropped"]
+    strangers = dropped.keys() - usable
+    if store["rows"] + len(dropped) != len(usable):
+        raise InputError(
+            f"{path} tells of {store['rows']} rows embedded and {len(dropped)} dropped, but "
+            f"{pairs} has {len(usable)} with a picture; embed it again"
+        )
+    if strangers:
+        raise InputError(
+            f"{path} tells that row {min(strangers)} was dropped, but {pairs} has no picture of "
+            "it; embed it again"
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoenergy.files import write_text
-from isoenergy.measure.accounting import FAILED
+from isoenergy.measure.accounting import DROPPED, FAILED
 from isoenergy.measure.baselines import BASELINES
 from isoenergy.measure.energy import GROUPS
 from isoenergy.measure.factors import KINDS, NONE
@@ -17,6 +17,7 @@ from isoenergy.measure.toy import PRINTED
 from isoenergy.registry import Registry
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.grid import Cell, Grid, format_number, write_latex, write_markdown
+from isoenergy.render.rows import lay_out_rows
 from isoenergy.render.tidy import add_mean_changes, gather_tidy
 
 if TYPE_CHECKING:
@@ -280,6 +281,7 @@ TABLES.register("table_data")(
             Column(FAILED, "failed"),
             Column("duplicates", "picture as before"),
             Column("embedded", "embedded"),
+            Column(DROPPED, "not embedded"),
             Column("paper_rows", "the paper's N"),
         ),
     )
@@ -313,7 +315,8 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     if table.readings:
         return _lay_out_readings(table, tidy)
     if table.of == "data":
-        return _lay_out_data(table, tidy)
+        labels = {column.metric: column.label for column in table.columns}
+        return lay_out_rows(labels, tidy)
     shown = tidy.drop_duplicates(["metric", "variant", "model", "dataset"])
     numbers = {
         (row.metric, row.variant, row.model, row.dataset): (row.value, row.sd)
@@ -366,25 +369,6 @@ def _lay_out_readings(table: Table, tidy: pd.DataFrame) -> Grid:
             ]
             rows.append([Cell(text) for text in (column.label, protocol, *texts)])
     return Grid(["", "reading", *variants], rows, 2)
-
-
-def _lay_out_data(table: Table, tidy: pd.DataFrame) -> Grid:
-    """A row per data set; reasons why rows failed share a cell, most frequent first."""
-    rows = []
-    for dataset in dict.fromkeys(tidy.dataset):
-        cells = [Cell(dataset)]
-        for column in table.columns:
-            found = tidy[(tidy.dataset == dataset) & (tidy.metric == column.metric)]
-            counts = [f"{value:,.0f}" for value in found.value]
-            cells.append(Cell(next(iter(counts), "")))
-            if column.metric == FAILED:
-                told = sorted(zip(-found.value[1:], found.protocol[1:], strict=True))
-                cells.append(Cell("; ".join(f"{reason}: {-n:,.0f}" for n, reason in told)))
-        rows.append(cells)
-    labels = []
-    for column in table.columns:
-        labels += [column.label, "why"] if column.metric == FAILED else [column.label]
-    return Grid(["data set", *labels], rows, 1)
 
 
 def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:
