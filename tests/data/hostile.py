@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import select
 import threading
 import time
 import zipfile
@@ -13,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 ORIENTATION = 0x0112
+# Seconds without a byte, of those who wait so long; a drip takes minutes.
+STALLED = 60
 TURNED_BY = {  # the transposition whose inverse each EXIF orientation asks for
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,12 +117,14 @@ class Server:
     """Serves ``/KIND/NAME``; counts what it is asked for.
 
     A KIND of ``ok`` sends the picture NAME, the others fail in their own way. While ``away`` it
-    closes every connection without a word. ``published`` are further files, by path.
+    closes every connection without a word; until ``come`` is called, one that is not ``here``
+    refuses them. ``published`` are further files, by path; ``held`` says of each answer that is
+    slow its KIND and how many seconds the other side waited for it.
     """
 
-    def __init__(self, files, published=()):
+    def __init__(self, files, published=(), here=True):
         self.files, self.asked, self.away, self.stopped = files, Counter(), False, False
-        self.published = dict(published)
+        self.published, self.held = dict(published), []
         whole = files["good0"]
         self.bodies = {
             "half": whole[: len(whole) * 4 // 5],
@@ -162,13 +167,22 @@ class Server:
             daemon_threads = True
             request_queue_size = 256
 
-        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.http = Quiet(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self.http.server_bind()
         self.address = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.here = False
+        if here:
+            self.come()
+
+    def come(self):
+        self.here = True
+        self.http.server_activate()
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def close(self):
         self.stopped = True
-        self.http.shutdown()
+        if self.here:
+            self.http.shutdown()
         self.http.server_close()
 
     def answer(self, to, kind, name):
@@ -185,7 +199,7 @@ class Server:
             to.send_header("Location", "file:///etc/passwd")
             return to.end_headers()
         if kind == "stall":
-            return self._wait(30)
+            return self._hold(to, kind, [b""] * 2 * STALLED)
         body = self.files[name] if kind not in self.bodies else self.bodies[kind]
         to.send_response(200)
         to.send_header("Content-Type", "image/jpeg")
@@ -195,16 +209,20 @@ class Server:
         to.send_header("Content-Length", str(announced))
         to.end_headers()
         if kind == "drip":
-            for byte in body:
-                to.wfile.write(bytes((byte,)))
-                to.wfile.flush()
-                self._wait(0.5)
-                if self.stopped:
-                    return None
+            return self._hold(to, kind, [bytes((byte,)) for byte in body])
         to.wfile.write(body)
         return None
 
-    def _wait(self, seconds):
-        end = time.time() + seconds
-        while time.time() < end and not self.stopped:
-            time.sleep(0.05)
+    def _hold(self, to, kind, drops):
+        """Send a drop each half second until none is left, or the other side hangs up."""
+        start, gone = time.time(), False
+        try:
+            for i, drop in enumerate(drops):
+                to.wfile.write(drop)
+                while time.time() < start + (i + 1) / 2 and not gone and not self.stopped:
+                    # A side that waits says nothing more; all that can be read of it is its end.
+                    gone = bool(select.select([to.connection], [], [], 0.05)[0])
+                if gone or self.stopped:
+                    break
+        finally:
+            self.held.append((kind, time.time() - start))
