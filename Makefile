@@ -28,7 +28,7 @@ TRITON_BIN := .venv-triton/bin
 TRITON := triton==3.9.0
 
 .PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
-	test test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
+	test test-quick test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: env  ## Check format and style, run every test
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check $(SMK_FILES)
 	$(BIN)/python -m pytest
+
+test-quick: env  ## Run `make quick` offline, on few pictures and an untrained CLIP; FULL=1 for as many as COCO has
+	ISOENERGY_TEST_QUICK=$(if $(FULL),full,1) $(BIN)/python -m pytest tests/workflow/test_quick.py
 
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
