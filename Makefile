@@ -49,7 +49,7 @@ test: env  ## Check format and style, run every test
 	$(BIN)/python -m pytest
 
 test-quick: env  ## Run `make quick` offline, on few pictures and an untrained CLIP; FULL=1 for as many as COCO has
-	ISOENERGY_TEST_QUICK=$(if $(FULL),full,1) $(BIN)/python -m pytest tests/workflow/test_quick.py
+	ISOENERGY_TEST_QUICK=$(if $(FULL),full,1) $(BIN)/python -m pytest $(if $(FULL),--capture=no) tests/workflow/test_quick.py
 
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
