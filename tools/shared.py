@@ -46,6 +46,10 @@ REASONS = {
     ),
 }
 
+# s3fs tries five times what botocore has tried so often, five times unless told: a minute for each
+# object of a server that is gone.
+ATTEMPTS = {"AWS_MAX_ATTEMPTS": os.environ.get("AWS_MAX_ATTEMPTS", "2")}
+
 
 class StopError(Exception):
     """Something that ends the program with one sentence."""
@@ -161,21 +165,20 @@ def as_numbers(value: Any) -> Any:
 
 def transfer(what: str, remote: str, paths: list[str]) -> None:
     """`dvc push` or `dvc pull`, with its progress shown and failures told in a sentence."""
+    start, told = f"remote {remote}: ", ""
     with verified(remote) as system:
-        done = dvc(what, "--remote", remote, *paths, **system)
-        if done.returncode:
-            # DVC drops what an earlier try left damaged, fetches it only when asked again, and says
-            # why something failed only with -v.
-            done = dvc(what, "-v", "--remote", remote, *paths, **system)
-    if done.returncode == 0:
-        shown = [line for line in done.stdout.splitlines() if " DEBUG: " not in line]
-        print("\n".join(shown).strip(), flush=True)
-        return
-    told = done.stdout + done.stderr
-    start = f"remote {remote}: "
-    for pattern, sentence in REASONS.items():
-        if re.search(pattern, told):
-            raise StopError(start + sentence)
+        # DVC drops what an earlier try left damaged, fetches it only when asked again, and says of
+        # some failures only with -v what they were.
+        for more in ((), ("-v",)):
+            done = dvc(what, *more, "--remote", remote, *paths, **system, **ATTEMPTS)
+            if done.returncode == 0:
+                shown = [line for line in done.stdout.splitlines() if " DEBUG: " not in line]
+                print("\n".join(shown).strip(), flush=True)
+                return
+            told = done.stdout + done.stderr
+            for pattern, sentence in REASONS.items():
+                if re.search(pattern, told):
+                    raise StopError(start + sentence)
     address = dvc("config", f"remote.{remote}.url").stdout.strip()
     if "://" not in address and not Path(address).is_dir():
         raise StopError(f"{start}its folder {address} is not there; is its disk mounted?")

@@ -55,6 +55,88 @@ def test_metrics_and_plots_tell_two_revisions_apart_without_a_network(author, tm
     assert len(list((out / "static").glob("*figure_07.png"))) >= 1
 
 
+CHANGES = {
+    "seed": 1,
+    "seeds": [0, 1],
+    "saes": ["SAE", "SAE-A", "TopK"],
+    "datasets.transfer": [],
+    "rows.scenes": 2900,
+    "encoder_training.epochs.SceneCLIP": 5,
+    "embed.dtype": "float32",
+    "sae.l0": 7,
+    "sae_training.epochs": 9,
+    "beta_sweep.count": 4,
+    "encode.block": 512,
+    "measure.tau": 0.06,
+    "measure.gap": 900,
+    "classifier.epochs": 11,
+    "galleries.blur": True,
+    "toy.rows": 500,
+    # Those that no stage asks for make nothing anew.
+    "together": False,
+    "preflight": False,
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_what_a_changed_key_makes_anew_is_of_stages_that_it_starts(author, key):
+    """Otherwise `dvc repro` would leave it stale: Snakemake's plan against what dvc.yaml says."""
+    config = yaml.safe_load((author.folder / "config/ci.yaml").read_text())
+    *path, last = key.split(".")
+    part = config
+    for name in path:
+        part = part[name]
+    assert part[last] != CHANGES[key]
+    part[last] = CHANGES[key]
+    changed = author.folder / "changed.yaml"
+    changed.write_text(yaml.safe_dump(config))
+    words = ("-n", "all", "data", "toy", "--quiet", "host", "--configfile", str(changed))
+    told = author.run("snakemake", *words).told
+    changed.unlink()
+    stages = _stages(author.folder / "dvc.yaml")
+    written = [
+        path
+        for line in re.findall(r"^ +output: (.*)$", told, flags=re.M)
+        for path in line.split(", ")
+    ]
+    planned = {
+        name
+        for name, (_, outs, _) in stages.items()
+        for path in written
+        if any(path == out or path.startswith(f"{out}/") for out in outs)
+    }
+    started = {
+        name for name, (keys, _, _) in stages.items() if keys is None or _is_among(key, keys)
+    }
+    for name, (_, _, deps) in stages.items():  # in the order in which they follow from each other
+        if any(out in deps for other in started for out in stages[other][1]):
+            started.add(name)
+    assert planned <= started
+    assert bool(planned) == (key not in ("together", "preflight"))
+
+
+def _stages(path):
+    """Config keys, outputs and inputs of every stage; those of all models are one."""
+    stages = {}
+    for name, stage in yaml.safe_load(path.read_text())["stages"].items():
+        stage = stage.get("do", stage)
+        (keys,) = stage["params"][0].values()
+        outs = [*stage["outs"], *stage.get("metrics", [])]
+        paths = [[next(iter(out)) for out in outs], stage["deps"]]
+        stages[name] = (
+            keys,
+            *(
+                [path.replace("${results}", "results/ci").replace("/${item}", "") for path in part]
+                for part in paths
+            ),
+        )
+    return stages
+
+
+def _is_among(key, keys):
+    return any(key == other or key.startswith(f"{other}.") for other in keys)
+
+
 def test_after_a_changed_parameter_only_what_depends_on_it_runs(author):
     path = author.folder / "config/ci.yaml"
     config = yaml.safe_load(path.read_text())
