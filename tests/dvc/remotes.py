@@ -178,7 +178,7 @@ class Folder:
     def __init__(self, folder):
         self.disk = folder / "disk"
         self.disk.mkdir()
-        mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "none", str(self.disk))
+        mount = ("mount", "-t", "tmpfs", "-o", "size=1g", "none", str(self.disk))
         self.mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
         self.folder = self.disk / "remote"
         self.folder.mkdir()
@@ -225,11 +225,15 @@ class Folder:
     def interrupted(self):
         """Its disk is full."""
         if self.mounted:
+            self.resize("1m")
             yield "no room is left on the disk; make some, what has arrived is kept"
-            subprocess.run(["mount", "-o", "remount,size=1g", str(self.disk)], check=True)
+            self.resize("1g")
         else:
             with self.forbid() as (_, _):
                 yield self.forbidden
+
+    def resize(self, size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.disk)], check=True)
 
     def close(self):
         if self.mounted:
