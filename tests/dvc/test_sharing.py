@@ -75,18 +75,20 @@ def test_one_figure_of_a_shared_run_is_drawn_by_the_rendering_rules_alone(author
 
 def test_a_damaged_object_is_told_and_taken_once_it_is_mended(author, shared, tmp_path):
     name = author.digest(SWEEP)
-    shared.damage(name)
     other = author.clone(tmp_path / "other")
-    told = other.refused(*TOOL, "pull", "figure_07")
-    assert f"{SWEEP} (object {name})" in told
-    assert "is missing or damaged; whoever shared it deletes what is damaged there" in told
-    assert not (other.folder / "results/ci/figures").exists()
     # DVC sends nothing of a folder whose list the remote has.
     lock = yaml.safe_load((author.folder / "dvc.lock").read_text())
     listed = lock["stages"]["measure"]["outs"][0]["md5"]
-    for lost in (name, f"{listed[:2]}/{listed[2:]}"):
-        shared.delete(lost)
-    author.run(*TOOL, "push")
+    shared.damage(name)
+    try:
+        told = other.refused(*TOOL, "pull", "figure_07")
+    finally:
+        for lost in (name, f"{listed[:2]}/{listed[2:]}"):
+            shared.delete(lost)
+        author.run(*TOOL, "push")
+    assert f"{SWEEP} (object {name})" in told
+    assert "is missing or damaged; whoever shared it deletes what is damaged there" in told
+    assert not (other.folder / "results/ci/figures").exists()
     assert jobs(other.run(*TOOL, "pull", "figure_07")) == {"render_figure": 1, "figure_07": 1}
 
 
