@@ -72,8 +72,8 @@ CHANGES = {
     "classifier.epochs": 11,
     "galleries.blur": True,
     "toy.rows": 500,
-    # Those that no stage asks for make nothing anew.
     "together": False,
+    # Told in the report alone.
     "preflight": False,
 }
 
@@ -111,8 +111,8 @@ def test_what_a_changed_key_makes_anew_is_of_stages_that_it_starts(author, key):
     for name, (_, _, deps) in stages.items():  # in the order in which they follow from each other
         if any(out in deps for other in started for out in stages[other][1]):
             started.add(name)
+    assert planned
     assert planned <= started
-    assert bool(planned) == (key not in ("together", "preflight"))
 
 
 def _stages(path):

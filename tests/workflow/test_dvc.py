@@ -32,7 +32,7 @@ def test_every_config_key_that_matters_starts_a_stage(root, pipeline):
     named = {
         key.split(".")[0] for stage in _stages(pipeline).values() for key in _keys(stage) or ()
     }
-    elsewhere = {"results", "together", "preflight", "store", "test_store", "normalise"}
+    elsewhere = {"results", "preflight", "store", "test_store", "normalise"}
     assert named <= set(schema["properties"])
     assert set(schema["properties"]) - named == elsewhere
     # The captions and the report tell the whole config.
