@@ -126,7 +126,7 @@ figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/shared.py pull figure_$(N)
 
 test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py tests/dvc
 
 test-kubernetes: .venv-kubernetes/.ready  ## Plan a run with the profile kubernetes, in an environment of its own
 	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py

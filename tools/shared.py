@@ -8,11 +8,14 @@ each file is recorded as made by the config at hand, which has to be the one it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,11 @@ REASONS = {
         "it asks for credentials and there are none; set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws"
     ),
-    r"Forbidden|\(403\)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Permission denied": (
+    r"Forbidden|\(403\)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch": (
         "it refuses these credentials; ask its owner, or set others"
+    ),
+    r"Permission denied|Operation not permitted|Read-only file system": (
+        "its files may not be read or written by you; ask its owner"
     ),
     r"No space left on device|disk is full|Errno 28|File too large|Errno 27|Disk quota": (
         f"no room is left on the disk; make some, {AGAIN}"
@@ -39,6 +45,10 @@ REASONS = {
         f"it cannot be reached, or was lost on the way; {AGAIN}"
     ),
 }
+
+# s3fs tries five times what botocore has tried so often, five times unless told: a minute for each
+# object of a server that is gone.
+ATTEMPTS = {"AWS_MAX_ATTEMPTS": os.environ.get("AWS_MAX_ATTEMPTS", "2")}
 
 
 class StopError(Exception):
@@ -83,14 +93,36 @@ def chosen_config() -> str:
 
 
 def default_remote() -> str:
-    """The name of the remote in use; its downloads are set to be verified."""
+    """The name of the remote in use."""
     name = dvc("config", "core.remote").stdout.strip()
     if not name:
         raise StopError("DVC has no remote; name one, `dvc remote add --default shared URL`")
-    if not dvc("config", f"remote.{name}.verify").stdout.strip():
-        # Without it DVC takes from S3 whatever comes under a name.
-        dvc("config", "--local", f"remote.{name}.verify", "true")
+    if not dvc("config", f"remote.{name}.url").stdout.strip():
+        raise StopError(
+            f"DVC's remote is {name}, and there is none of that name; see `dvc remote list`, or "
+            f"name one, `dvc remote add --default {name} URL`"
+        )
     return name
+
+
+@contextlib.contextmanager
+def verified(remote: str) -> Iterator[dict[str, str]]:
+    """What to call DVC with so that downloads are checked, unless its configuration says otherwise.
+
+    Without it DVC takes from S3 whatever comes under a name. It is written where it yields to all
+    else, a copy of the system's configuration, and for this call alone: left in the local one, it
+    would outlive the remote, and DVC then refuses to remove or use any.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder, "config")
+        listed = dvc("config", "--system", "--list", "--show-origin").stdout
+        if listed.strip():
+            shutil.copyfile(ROOT / listed.partition("\t")[0], own)
+        section = f"['remote \"{remote}\"']\n"
+        if not own.exists() or section not in own.read_text():
+            with own.open("a") as file:
+                file.write(f"\n{section}verify = true\n")
+        yield {"DVC_SYSTEM_CONFIG_DIR": folder}
 
 
 def check_config(config: str) -> None:
@@ -133,35 +165,52 @@ def as_numbers(value: Any) -> Any:
 
 def transfer(what: str, remote: str, paths: list[str]) -> None:
     """`dvc push` or `dvc pull`, with its progress shown and failures told in a sentence."""
-    done = dvc(what, "--remote", remote, *paths)
-    if done.returncode:
-        # DVC drops what an earlier try left damaged, fetches it only when asked again, and says
-        # why something failed only with -v.
-        done = dvc(what, "-v", "--remote", remote, *paths)
-    if done.returncode == 0:
-        shown = [line for line in done.stdout.splitlines() if " DEBUG: " not in line]
-        print("\n".join(shown).strip(), flush=True)
-        return
-    told = done.stdout + done.stderr
-    start = f"remote {remote}: "
-    for pattern, sentence in REASONS.items():
-        if re.search(pattern, told):
-            raise StopError(start + sentence)
-    lost = re.findall(r"^md5: (\S+)$", told, flags=re.M)
-    absent = re.findall(r"failed for following targets:\n((?:\S+\n)+)", told)
-    if lost or absent:
-        named = ", ".join([*"".join(absent).split(), *lost][:3])
+    start, told = f"remote {remote}: ", ""
+    with verified(remote) as system:
+        # DVC drops what an earlier try left damaged, fetches it only when asked again, and says of
+        # some failures only with -v what they were.
+        for more in ((), ("-v",)):
+            done = dvc(what, *more, "--remote", remote, *paths, **system, **ATTEMPTS)
+            if done.returncode == 0:
+                shown = [line for line in done.stdout.splitlines() if " DEBUG: " not in line]
+                print("\n".join(shown).strip(), flush=True)
+                return
+            told = done.stdout + done.stderr
+            for pattern, sentence in REASONS.items():
+                if re.search(pattern, told):
+                    raise StopError(start + sentence)
+    address = dvc("config", f"remote.{remote}.url").stdout.strip()
+    if "://" not in address and not Path(address).is_dir():
+        raise StopError(f"{start}its folder {address} is not there; is its disk mounted?")
+    if lacking := what_lacks(told):
+        named = ", ".join([*lacking[:3], *(["..."] if lacking[3:] else [])])
         raise StopError(
-            f"{start}what it has of {named} is missing or damaged; whoever shared it deletes "
-            f"what is damaged there, and the .dir object of its folder, and pushes again; {AGAIN}"
+            f"{start}what it has of {named} is missing or damaged; whoever shared it deletes what "
+            f"is damaged there, and the .dir object of its folder, and pushes again; {AGAIN}"
         )
-    lines = [line for line in told.splitlines() if line.startswith("ERROR")]
-    raise StopError(start + (lines or ["ERROR: dvc failed"])[-1].removeprefix("ERROR: "))
+    raise StopError(start + last_error(told))
 
 
-def dvc(*words: str) -> subprocess.CompletedProcess[str]:
+def what_lacks(told: str) -> list[str]:
+    """Files, with their objects, or else folders or objects, that DVC says it could not have."""
+    files = re.findall(r"failed to create '(.+?)' from '(.+?)' - .*No such file", told)
+    found = [
+        f"{os.path.relpath(path, ROOT)} (object {'/'.join(Path(object).parts[-2:])})"
+        for path, object in files
+    ]
+    folders = re.findall(r"failed for following targets:\n((?:\S+\n)+)", told)
+    found = found or "".join(folders).split() or re.findall(r"^md5: (\S+)$", told, flags=re.M)
+    return list(dict.fromkeys(found))
+
+
+def last_error(told: str) -> str:
+    """The last of the errors among what DVC printed."""
+    return (re.findall(r"\bERROR: (.*)$", told, flags=re.M) or ["dvc failed"])[-1]
+
+
+def dvc(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run DVC quietly; its statistics are never sent."""
-    return call("dvc", *words, DVC_NO_ANALYTICS="1")
+    return call("dvc", *words, DVC_NO_ANALYTICS="1", **environment)
 
 
 def snakemake(*words: str, quiet: bool = False) -> str:

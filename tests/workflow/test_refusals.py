@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,39 @@ def test_a_target_that_does_not_exist_stops_with_one_sentence(workflow, root):
     assert sentence.startswith("error: config/targets.tsv has no target figure_2; allowed are ")
     assert "(did you mean figure_02?)" in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--cores", "1")], ids=["dry-run", "run"])
+def test_a_profile_that_does_not_exist_stops_with_one_sentence(workflow, words):
+    """Snakemake itself goes on without any profile."""
+    done = workflow.run("toy", *words, "--workflow-profile", "slrum")
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert sentence.startswith(
+        "error: --workflow-profile slrum is neither a profile of workflow/pr"
+    )
+    assert sentence.endswith("demo, kubernetes, local, slurm, none (did you mean slurm?)")
+    assert "\n" not in sentence
+    assert not (workflow.folder / "results").exists()
+
+
+def test_profiles_are_found_by_name_and_paths_from_where_the_call_is_made(root, workflow):
+    words = ("--snakefile", str(root / "workflow/Snakefile"), "--dry-run", "toy")
+
+    def call(*more):
+        command = [sys.executable, "-m", "snakemake", *words, *more]
+        return subprocess.run(
+            command, cwd=workflow.folder, capture_output=True, text=True, check=False
+        )
+
+    found = call("--workflow-profile", "local")
+    assert found.returncode == 0, found.stderr
+    path = "workflow/profiles/local"
+    assert f"{path} is neither" in _sentence(call("--workflow-profile", path))
+    (workflow.folder / path).mkdir(parents=True)
+    (workflow.folder / path / "config.yaml").write_text("quiet: [host]\n")
+    assert call("--workflow-profile", path).returncode == 0
+    assert call("--workflow-profile", "none").returncode == 0
 
 
 def test_a_store_that_does_not_exist_stops_with_one_sentence(workflow):

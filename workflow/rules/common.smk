@@ -35,7 +35,27 @@ def read_command_line():
         arguments = parse_args(words)[1]
     if arguments.mode == ExecMode.REMOTE:
         start_in_queue()
+    if arguments.mode == ExecMode.DEFAULT:
+        check_profile(arguments)
     return arguments if arguments.mode == ExecMode.DEFAULT else None
+
+
+def check_profile(arguments):
+    """Refuse a workflow profile that is not there, without which Snakemake would go on in silence."""
+    name = arguments.workflow_profile
+    if name in (None, "", "none"):
+        return
+    # Where the call was made, which --directory has left.
+    called = [os.environ.get("PWD", ""), REPOSITORY] if arguments.directory else [Path.cwd()]
+    profiles = Path(workflow.basedir, "profiles")
+    places = [Path(folder, part, name) for folder in called for part in ("", "profiles")]
+    if any(place.exists() for place in [*places, profiles / name]):
+        return
+    known = sorted(path.parent.name for path in profiles.glob("*/config.yaml"))
+    stop(
+        f"--workflow-profile {name} is neither a profile of workflow/profiles nor a path that "
+        f"exists; {choose(Path(name).name, [*known, 'none'])}"
+    )
 
 
 def start_in_queue():
