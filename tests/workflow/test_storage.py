@@ -23,7 +23,7 @@ needs_plugins = pytest.mark.skipif(
 START = """#!/bin/bash
 pod=$(mktemp -d "$1/XXXXXX") && mkdir "$pod/home" "$pod/work" && cd "$pod/work" || exit 1
 {
-    env -i PATH="$PATH" HOME="$pod/home" OMP_NUM_THREADS=1 bash "$2" > "$pod/log" 2>&1
+    env -i PATH="$PATH" HOME="$pod/home" bash "$2" > "$pod/log" 2>&1
     rc=$?
     rm -rf "$pod/home" "$pod/work"
     echo $rc > "$pod/rc.part" && mv "$pod/rc.part" "$pod/rc"
@@ -86,11 +86,12 @@ class Pods:
         self.start, self.ask = f"{folder}/start {self.pods}", folder / "ask"
 
     def call(self, *words, **environment):
+        """Run a program with no variables of ours, which may choose how numbers are computed."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
             words,
             cwd=self.repository,
-            env={**os.environ, "PATH": path, **environment},
+            env={"PATH": path, "HOME": str(self.repository.parent), **environment},
             capture_output=True,
             text=True,
             check=False,
