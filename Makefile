@@ -128,8 +128,8 @@ figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
 test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py tests/dvc
 
-test-kubernetes: .venv-kubernetes/.ready  ## Plan a run with the profile kubernetes, in an environment of its own
-	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py
+test-kubernetes: .venv-kubernetes/.ready  ## Run the ci configuration with the profile kubernetes, S3 on the loopback and folders for pods
+	.venv-kubernetes/bin/python -m pytest tests/workflow/test_profiles.py tests/workflow/test_storage.py
 
 .venv-kubernetes/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv-kubernetes

@@ -233,8 +233,8 @@ class _Rules:
             asked = ask(memory + WORKER * workers, seconds, disk, gpu=1)
         return replace(asked, threads=max(asked.threads, 1 + workers))
 
-    embed_dataset_with_open_clip = embed_dataset
-    embed_range_with_open_clip = embed_range
+    embed_classes = embed_edits = embed_dataset
+    join_classes = join_edits = join_ranges
 
     def adopt_store(self, model: str, dataset: str) -> Asked:
         written = vectors_memory(self._pairs(dataset), self._dim(model), 1)

@@ -22,6 +22,7 @@ SHORT = {
     "render": (15, []),
     "data": (10, ["write_scenes"]),
     "embed": (4, ["embed_dataset"]),
+    "classes": (4, ["embed_classes", "embed_edits"]),
     "encode": (4, ["encode_store"]),
     "measure": (
         10,

@@ -1,8 +1,10 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -78,3 +80,33 @@ def ci_run(new_workflow, ci_config, tmp_path_factory):
     assert done.returncode == 0, done.stderr[-4000:]
     yield work
     shutil.rmtree(work.folder)
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    """The address of an S3 server on the loopback, at a port that was free."""
+    command = [sys.executable, "-m", "moto.server", "-p", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        for line in server.stderr:
+            if found := re.search(r"Running on (http://\S+)", line):
+                break
+        # What it goes on to say of every request must not fill the pipe.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        yield found[1]
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def s3_bucket(s3_server):
+    """Reads an object of the bucket that the profile kubernetes names; the bucket is there."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+        aws_access_key_id="me",
+        aws_secret_access_key="secret",
+    )
+    client.create_bucket(Bucket="isoenergy")
+    return lambda key: client.get_object(Bucket="isoenergy", Key=key)["Body"].read()

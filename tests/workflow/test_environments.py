@@ -95,9 +95,7 @@ def test_environments_with_cuda_name_it_and_are_for_jobs_with_a_gpu_alone(root, 
         assert "pytorch" not in ENVIRONMENTS[name].conda, name
     assert {rule for rule, (_, names) in rules.items() if with_gpu & set(names)} == {
         "embed_dataset",
-        "embed_dataset_with_open_clip",
         "embed_range",
-        "embed_range_with_open_clip",
         "train_sae",
         "train_swept",
     }

@@ -1,9 +1,6 @@
 """Profiles are parsed, and every job says what it needs."""
 
 import re
-import subprocess
-import sys
-import time
 from importlib.util import find_spec
 
 import pytest
@@ -12,7 +9,10 @@ import yaml
 # Keys that a profile takes from workflow/profiles/default, whose place it takes.
 SHARED = ("scheduler", "nolock", "rerun-incomplete", "show-failed-logs", "quiet")
 
-WITH_GPU = ("embed_dataset", "embed_range", "train_sae", "train_first", "train_swept")
+WITH_GPU = (
+    *("embed_dataset", "embed_classes", "embed_edits", "embed_range"),
+    *("train_sae", "train_first", "train_swept"),
+)
 
 
 def _profile(root, name):
@@ -66,34 +66,17 @@ def _jobs(told):
     return jobs
 
 
-@pytest.fixture
-def s3_server():
-    """The address of an S3 server on the loopback, at a port that was free."""
-    command = [sys.executable, "-m", "moto.server", "-p", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        for line in server.stderr:
-            if found := re.search(r"Running on (http://\S+)", line):
-                break
-        yield found[1]
-        server.terminate()
-        time.sleep(0.1)
-
-
 @pytest.mark.skipif(
     find_spec("snakemake_executor_plugin_kubernetes") is None,
     reason="no Kubernetes plugin; `make test-kubernetes` installs it",
 )
-def test_the_kubernetes_profile_is_parsed_and_keeps_results_in_s3(root, workflow, s3_server):
-    import boto3
-
-    credentials = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret"}
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_server,
-        region_name="us-east-1",
-        **{key.lower(): value for key, value in credentials.items()},
-    )
-    client.create_bucket(Bucket="isoenergy")
+def test_the_kubernetes_profile_is_parsed_and_keeps_results_in_s3(
+    root, workflow, s3_server, s3_bucket
+):
+    credentials = {
+        "SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "me",
+        "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret",
+    }
     done = workflow.run(
         *("--dry-run", "table_06", "--quiet", "host"),
         *("--workflow-profile", str(_profile(root, "kubernetes"))),

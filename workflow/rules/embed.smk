@@ -48,19 +48,21 @@ rule embed_dataset:
         pairs=f"{DATA}/pairs.parquet",
         images=f"{DATA}/images",
     output:
-        directory(f"{STORE}/img_emb"),
-        directory(f"{STORE}/text_emb"),
-        directory(f"{STORE}/metadata"),
+        written_arrays(STORE),
         store=f"{STORE}/store.json",
     log:
         f"{LOGS}/embed/{{model}}-{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
     wildcard_constraints:
-        model=encoders(apart=False),
-        dataset=one_of(WHOLE),
+        model=encoders(),
+        dataset=of_kind("pairs", among=WHOLE),
     conda:
-        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
+        lambda w: (
+            "../../envs/embed.yaml"
+            if RUN.is_local(w.model)
+            else "../../envs/open_clip.yaml" if is_apart(w.model) else "../../envs/embed_gpu.yaml"
+        )
     threads: threads_of("embed_dataset")
     resources:
         **resources_of("embed_dataset"),
@@ -76,12 +78,22 @@ rule embed_dataset:
         "../../scripts/embed/embed_dataset.py"
 
 
-use rule embed_dataset as embed_dataset_with_open_clip with:
+use rule embed_dataset as embed_classes with:
+    output:
+        written_arrays(STORE, "classes"),
+        store=f"{STORE}/store.json",
     wildcard_constraints:
-        model=encoders(apart=True),
-        dataset=one_of(WHOLE),
-    conda:
-        "../../envs/open_clip.yaml"
+        model=encoders(),
+        dataset=of_kind("classes", among=WHOLE),
+
+
+use rule embed_dataset as embed_edits with:
+    output:
+        written_arrays(STORE, "edits"),
+        store=f"{STORE}/store.json",
+    wildcard_constraints:
+        model=encoders(),
+        dataset=of_kind("edits", among=WHOLE),
 
 
 rule index_pictures:
@@ -117,11 +129,15 @@ rule embed_range:
     benchmark:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}-{{part}}.tsv"
     wildcard_constraints:
-        model=encoders(apart=False),
+        model=encoders(),
         dataset=one_of(SCATTERED),
         part=r"\d{5}",
     conda:
-        lambda w: "../../envs/embed.yaml" if RUN.is_local(w.model) else "../../envs/embed_gpu.yaml"
+        lambda w: (
+            "../../envs/embed.yaml"
+            if RUN.is_local(w.model)
+            else "../../envs/open_clip.yaml" if is_apart(w.model) else "../../envs/embed_gpu.yaml"
+        )
     threads: threads_of("embed_range")
     resources:
         **resources_of("embed_range"),
@@ -140,15 +156,6 @@ rule embed_range:
         "../../scripts/embed/embed_range.py"
 
 
-use rule embed_range as embed_range_with_open_clip with:
-    wildcard_constraints:
-        model=encoders(apart=True),
-        dataset=one_of(SCATTERED),
-        part=r"\d{5}",
-    conda:
-        "../../envs/open_clip.yaml"
-
-
 rule join_ranges:
     input:
         pairs=f"{DATA}/pairs.parquet",
@@ -160,9 +167,7 @@ rule join_ranges:
             part=RUN.embedding_ranges(w.dataset),
         ),
     output:
-        directory(f"{STORE}/img_emb"),
-        directory(f"{STORE}/text_emb"),
-        directory(f"{STORE}/metadata"),
+        written_arrays(STORE),
         store=f"{STORE}/store.json",
     log:
         f"{LOGS}/embed/{{model}}-{{dataset}}.log",
@@ -170,7 +175,7 @@ rule join_ranges:
         f"{BENCHMARKS}/embed/{{model}}-{{dataset}}.tsv"
     wildcard_constraints:
         model=encoders(),
-        dataset=one_of(SCATTERED),
+        dataset=of_kind("pairs", among=SCATTERED),
     conda:
         "../../envs/data.yaml"
     threads: threads_of("join_ranges")
@@ -183,6 +188,24 @@ rule join_ranges:
         model=lambda w: w.model,
     script:
         "../../scripts/embed/join_ranges.py"
+
+
+use rule join_ranges as join_classes with:
+    output:
+        written_arrays(STORE, "classes"),
+        store=f"{STORE}/store.json",
+    wildcard_constraints:
+        model=encoders(),
+        dataset=of_kind("classes", among=SCATTERED),
+
+
+use rule join_ranges as join_edits with:
+    output:
+        written_arrays(STORE, "edits"),
+        store=f"{STORE}/store.json",
+    wildcard_constraints:
+        model=encoders(),
+        dataset=of_kind("edits", among=SCATTERED),
 
 
 rule adopt_store:

@@ -3,10 +3,11 @@
 
 rule encode_store:
     input:
+        read_arrays(),
         of_seeds(f"{SAE}/config.json", f"{SAE}/sae.safetensors"),
         store=f"{STORE}/store.json",
     output:
-        of_seeds(*(f"{CODES}/{name}" for name in (*CODE_FILES, "codes.json"))),
+        of_seeds(*CODED),
     log:
         f"{LOGS}/encode/{{model}}-{{sae}}{SEED_OF_JOB}-{{dataset}}.log",
     benchmark:
@@ -32,6 +33,6 @@ rule encode_store:
 
 use rule encode_store as encode_edits with:
     output:
-        of_seeds(*(f"{CODES}/{name}" for name in (*CODE_FILES, *SOURCE_FILES, "codes.json"))),
+        of_seeds(*EDITS_CODED),
     wildcard_constraints:
         dataset=of_kind("edits"),

@@ -36,9 +36,9 @@ def tables(folder, names):
     return [f"{folder}/{name}.parquet" for name in names]
 
 
-def of_kind(*kinds):
-    """A wildcard constraint that allows the data sets of these kinds."""
-    return one_of(name for name, row in RUN.datasets.items() if row["kind"] in kinds)
+def of_kind(*kinds, among=RUN.datasets):
+    """A wildcard constraint that allows the data sets of these kinds, all or some."""
+    return one_of(name for name in among if RUN.datasets[name]["kind"] in kinds)
 
 
 def of_repository(path):
@@ -68,13 +68,14 @@ def addresses(file):
     return [url for url in (own, row["url"], row["mirror"]) if url]
 
 
-def encoders(apart=None):
-    """Wildcard constraint: encoders of open_clip, which need an environment apart, others, or all."""
-    return one_of(
-        name
-        for name, row in RUN.models.items()
-        if row["checkpoint"] and apart in (None, row["family"] == "open_clip")
-    )
+def encoders():
+    """A wildcard constraint that allows what has an encoder."""
+    return one_of(name for name, row in RUN.models.items() if row["checkpoint"])
+
+
+def is_apart(model):
+    """Whether a model is an encoder of open_clip, which needs an environment apart."""
+    return RUN.models[model]["family"] == "open_clip"
 
 
 def encoder_of(wildcards):

@@ -3,6 +3,7 @@
 
 rule measure_embeddings:
     input:
+        read_arrays(),
         store=f"{STORE}/store.json",
     output:
         files(EMBEDDING_METRICS, PAIR_METRICS),
@@ -62,6 +63,7 @@ rule count_rows:
 
 rule measure_cosines:
     input:
+        arrays_beside(f"{TOY}/store"),
         store=f"{TOY}/store/store.json",
     output:
         cosines=f"{TOY}/cosines.parquet",
@@ -86,6 +88,8 @@ rule measure_cosines:
 
 rule measure_classifier:
     input:
+        read_arrays(),
+        read_arrays(RUN.config["datasets"]["classes_train"]),
         train_store=lambda w: f"{STORE}/store.json".format(
             model=w.model, dataset=RUN.config["datasets"]["classes_train"]
         ),
@@ -112,7 +116,8 @@ rule measure_classifier:
 
 rule measure_sae:
     input:
-        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
+        read_arrays(),
+        of_seeds(f"{SAE}/sae.safetensors", *CODED),
         store=f"{STORE}/store.json",
     output:
         of_seeds(
@@ -140,6 +145,8 @@ rule measure_sae:
 
 rule measure_galleries:
     input:
+        read_arrays(),
+        CODED,
         unpack(pictures_input),
         store=f"{STORE}/store.json",
         codes=f"{CODES}/codes.json",
@@ -167,6 +174,8 @@ rule measure_galleries:
 
 rule measure_layout:
     input:
+        read_arrays(),
+        CODED,
         store=f"{STORE}/store.json",
         weights=f"{SAE}/sae.safetensors",
         codes=f"{CODES}/codes.json",
@@ -196,7 +205,8 @@ rule measure_layout:
 
 rule measure_factors:
     input:
-        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
+        read_arrays(),
+        of_seeds(f"{SAE}/sae.safetensors", *CODED),
         store=f"{STORE}/store.json",
     output:
         of_seeds(
@@ -227,7 +237,8 @@ rule measure_factors:
 
 rule measure_quality:
     input:
-        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json"),
+        read_arrays(),
+        of_seeds(f"{SAE}/sae.safetensors", *CODED),
         store=f"{STORE}/store.json",
     output:
         of_seeds(*files(SAE_METRICS_FOLDER, QUALITY_METRICS)),
@@ -274,6 +285,8 @@ rule measure_stability:
 
 rule measure_ranking:
     input:
+        read_arrays(),
+        expand(CODED, n=SEEDS, allow_missing=True),
         store=f"{STORE}/store.json",
         weights=expand(f"{SAE}/sae.safetensors", n=SEEDS, allow_missing=True),
         codes=expand(f"{CODES}/codes.json", n=SEEDS, allow_missing=True),
@@ -309,7 +322,8 @@ rule measure_ranking:
 
 rule measure_interventions:
     input:
-        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
+        read_arrays(),
+        of_seeds(f"{SAE}/sae.safetensors", *CODED, *TRAIN_CODED),
         store=f"{STORE}/store.json",
     output:
         closing_files(INTERVENTION_FOLDER, FORMS, FORM_METRICS),
@@ -346,7 +360,8 @@ use rule measure_interventions as measure_class_interventions with:
 
 rule measure_composed:
     input:
-        of_seeds(f"{SAE}/sae.safetensors", f"{CODES}/codes.json", TRAIN_CODES),
+        read_arrays(),
+        of_seeds(f"{SAE}/sae.safetensors", *EDITS_CODED, *TRAIN_CODED),
         store=f"{STORE}/store.json",
     output:
         closing_files(COMPOSED_FOLDER, QUERIES, COMPOSED_METRICS),
@@ -372,6 +387,7 @@ rule measure_composed:
 
 rule measure_baselines:
     input:
+        read_arrays(),
         store=f"{STORE}/store.json",
     output:
         [p for name in BASELINES for p in files(f"{BASELINE_FOLDER}/{name}", GAP_METRICS)],
@@ -400,6 +416,8 @@ rule measure_baselines:
 
 rule measure_sweep:
     input:
+        read_arrays(),
+        lambda w: expand(f"{SWEPT}/config.json", model=w.model, sae=w.sae, beta=RUN.sweep_betas()),
         store=f"{STORE}/store.json",
         weights=lambda w: expand(
             f"{SWEPT}/sae.safetensors", model=w.model, sae=w.sae, beta=RUN.sweep_betas()

@@ -30,8 +30,6 @@ rule write_report:
         page=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report/report.log",
-    group:
-        "report"
     conda:
         "../../envs/render.yaml"
     threads: threads_of("write_report")
@@ -69,8 +67,6 @@ rule write_comparison:
         summary=f"{RESULTS}/summary.json",
     log:
         f"{LOGS}/report/compare.log",
-    group:
-        "report"
     conda:
         "../../envs/render.yaml"
     threads: threads_of("write_comparison")

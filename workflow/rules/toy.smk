@@ -3,9 +3,7 @@
 
 rule write_toy:
     output:
-        directory(f"{TOY}/store/img_emb"),
-        directory(f"{TOY}/store/text_emb"),
-        directory(f"{TOY}/store/metadata"),
+        written_arrays(f"{TOY}/store"),
         store=f"{TOY}/store/store.json",
         truth=f"{TOY}/truth.safetensors",
     log:

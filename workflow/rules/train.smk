@@ -4,6 +4,7 @@
 rule train_sae:
     input:
         beta_input,
+        read_arrays(RUN.train),
         store=f"{STORE}/store.json".replace("{dataset}", RUN.train),
     output:
         checkpoints(MODELS[-1]),
@@ -43,6 +44,7 @@ if ONE_JOB:
 # SAEs that differ by beta alone, for Figures 7 and 8 and for betas that the run selects itself.
 use rule train_sae as train_swept with:
     input:
+        read_arrays(RUN.train),
         store=f"{STORE}/store.json".replace("{dataset}", RUN.train),
     output:
         [
