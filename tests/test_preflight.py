@@ -250,10 +250,37 @@ def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
     (tmp_path / "mine").mkdir()
     items, _ = inspected()
     assert "has no img_emb/img_emb_*.npy" in preflight.missing(items)[0]
+    values = np.zeros((30_000, 256), dtype=np.float16)
     for name in ("image", "text"):
-        np.save(tmp_path / f"mine/{name}.npy", np.zeros((30_000, 256), dtype=np.float16))
+        np.save(tmp_path / f"mine/{name}.npy", values)
+    items, time = inspected()
+    assert "row 0 is all zero" in preflight.missing(items)[0]
+    values[:, 0] = 1
+    for name in ("image", "text"):
+        np.save(tmp_path / f"mine/{name}.npy", values)
     items, time = inspected()
     assert preflight.missing(items) == []
     assert "30,000 rows of 256 in" in preflight.write_items(items)
     # 15 epochs of six SAEs, at twice 2,000 pairs a second: README measured 11 minutes in all.
     assert time == pytest.approx(30_000 * 15 * 6 / 4_000 / 3600)
+    assert "steps of training" not in preflight.write_items(items)
+
+
+def test_a_store_is_refused_for_what_a_first_look_finds(root, tmp_path, machine):
+    def told(image, text, **changes):
+        for name, shape in (("image", image), ("text", text)):
+            (tmp_path / "mine").mkdir(exist_ok=True)
+            np.save(tmp_path / f"mine/{name}.npy", np.eye(*shape, dtype=np.float32))
+        run = _run(root, "store", store=str(tmp_path / "mine"), **changes)
+        items = preflight.inspect(run, tmp_path, needed_by(run, None))
+        return preflight.missing(items), preflight.write_items(items)
+
+    missing, _ = told((30, 32), (30, 64))
+    assert "30 rows of 64 and" in missing[0]
+    missing, _ = told((30, 32), (30, 32), sae={"expansion": 2, "l0": 65, "beta": None})
+    assert "65 non-zeros per code" in missing[0]
+    assert "K = 2 x 32 = 64 atoms" in missing[0]
+    missing, written = told((30, 32), (30, 32))
+    assert missing == []
+    # 15 epochs of one batch each.
+    assert "only 15 steps of training, raise sae_training.epochs" in written

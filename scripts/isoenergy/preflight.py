@@ -20,12 +20,13 @@ from isoenergy.estimate import (
     disk,
     hours,
     rounded,
-    shape_of,
     told_time,
 )
 from isoenergy.hub import Checkpoint, look_up, look_up_dataset
 from isoenergy.run import COCO, Run
 
+# Fewer steps leave an SAE near where it started, and alignment without effect.
+FEW_STEPS = 200
 # Without a GPU a run may take a night.
 MOST_CPU_HOURS = 12
 
@@ -304,12 +305,27 @@ def _fetcher(run: Run, root: Path) -> Item:
 
 
 def _store(run: Run, name: str) -> Item:
-    folder = run.datasets[name]["path"]
+    from isoenergy.embed.adopt import inspect_store
+
+    folder, config = run.datasets[name]["path"], run.config
+    beside = run.datasets[run.train].get("path")
     try:
-        rows, dim = shape_of(folder)
+        rows, dim = inspect_store(folder, config["normalise"], beside)
     except InputError as error:
-        return Item("store", name, f"not in {folder}", missing=f"data set {name}: {error}")
-    return Item("store", name, f"{rows:,} rows of {dim} in {folder}")
+        return Item("store", name, f"refused: {folder}", missing=f"data set {name}: {error}")
+    state, lacking = f"{rows:,} rows of {dim} in {folder}", None
+    if name == run.train:
+        for expansion, l0 in map(run.sae_sizes, config["saes"]):
+            if l0 > expansion * dim:
+                lacking = (
+                    f"key sae.l0 gives {l0} non-zeros per code, but rows of {dim} have only "
+                    f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
+                )
+        training = config["sae_training"]
+        steps = training["epochs"] * -(-rows // training["batch_size"])
+        if steps < FEW_STEPS:
+            state += f"; only {steps} steps of training, raise sae_training.epochs"
+    return Item("store", name, state, missing=lacking)
 
 
 def _disk(run: Run, root: Path, needed: Needed) -> Item:

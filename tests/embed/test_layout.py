@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isoenergy.embed.adopt import adopt_store
 from isoenergy.embed.layout import find_arrays, store_files
-from isoenergy.embed.store import adopt_store, open_store
+from isoenergy.embed.store import open_store
 from isoenergy.files import write_npy, write_parquet
 
 N, DIM = 12, 8

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,9 +189,9 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     if not location.is_dir():
         raise InputError(f"{location} is not a folder; an embedding store is a folder")
     normalise = bool(description.get("normalise"))
-    rows = _open_arrays(location, normalise)
-    _check_shapes(location, rows, description)
-    _check_ids(location, len(rows["image"]), description)
+    rows = open_arrays(location, normalise)
+    check_shapes(location, rows, description)
+    check_ids(location, len(rows["image"]), description)
     classes = None
     if (location / CLASSES).exists():
         classes = np.asarray(open_npy(location / CLASSES), dtype=np.float32)
@@ -201,13 +202,14 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
             )
     if check_values:
         for values in rows.values():
-            _check_values(values)
+            check_rows(values)
     return EmbeddingStore(
         folder, rows["image"], rows["text"], rows.get("source"), classes, description
     )
 
 
-def _open_arrays(location: Path, normalise: bool) -> dict[str, Rows]:
+def open_arrays(location: Path, normalise: bool) -> dict[str, Rows]:
+    """The arrays of a folder, each part checked and as many rows in both of a pair of parts."""
     found = find_arrays(location)
     rows = {name: _open_rows(paths, normalise) for name, paths in found.items()}
     if len(found["image"]) == len(found["text"]) > 1:
@@ -239,7 +241,8 @@ def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     return Rows(parts, normalise, str(where))
 
 
-def _check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping[str, Any]) -> None:
+def check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping[str, Any]) -> None:
+    """Refuse arrays of unequal shape, or of another than described."""
     n, dim = rows["image"].shape
     for values in rows.values():
         if values.shape != (n, dim):
@@ -276,7 +279,7 @@ def _read_metadata(location: Path, n: int) -> pd.DataFrame:
     return table.assign(id=table["id"].astype(str))
 
 
-def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
+def check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
     """Check the row ids; returns their hash."""
     ids = _read_metadata(location, n)["id"]
     if ids.duplicated().any():
@@ -292,9 +295,10 @@ def _check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
     return found
 
 
-def _check_values(rows: Rows) -> None:
+def check_rows(rows: Rows, blocks: int | None = None) -> None:
+    """Refuse rows that are not finite or not of unit norm, of all or of so many blocks."""
     where = rows.where
-    for start, values in rows.blocks(_CHECKED):
+    for start, values in islice(rows.blocks(_CHECKED), blocks):
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
@@ -309,7 +313,8 @@ def _check_values(rows: Rows) -> None:
             fix = (
                 "drop the pair or embed it again"
                 if norms[row] == 0
-                else "rows have unit norm; set normalise: true in the config to scale them"
+                else "rows have unit norm; set normalise: true in the config, or pass --config "
+                "normalise=true, to scale them"
             )
             raise InputError(f"{where}: row {start + row} {kind}; {fix}")
 
@@ -375,62 +380,5 @@ def seal_store(folder: str | Path, ids: Mapping[str, str], description: Mapping[
     """
     n, dim = open_store(folder).image.shape
     content = {**description, "format": FORMAT, "rows": n, "dim": dim, "ids": dict(ids)}
-    _check_ids(Path(folder), n, content)
+    check_ids(Path(folder), n, content)
     write_json(Path(folder) / "store.json", content)
-
-
-def adopt_store(
-    path: str | Path,
-    description_path: str | Path,
-    name: str,
-    normalise: bool,
-    beside: str | Path | None = None,
-) -> None:
-    """Take a store made elsewhere into the results, by reference and after a full check.
-
-    Parameters
-    ----------
-    path : path
-        Folder in the clip-retrieval layout, or with ``image.npy`` and ``text.npy``.
-    description_path : path
-        The ``store.json`` to write; it points at ``path``.
-    name : str
-        Name of the data set in tables.
-    normalise : bool
-        Scale rows to unit norm whenever they are read.
-    beside : path, optional
-        Another such folder, by the same encoder: rows must be as wide as its.
-
-    Raises
-    ------
-    InputError
-        As :func:`open_store`, or if the two are not of one width.
-    """
-    path = Path(path).resolve()
-    rows = _open_arrays(path, normalise)
-    _check_shapes(path, rows, {})
-    for values in rows.values():
-        _check_values(values)
-    n, dim = rows["image"].shape
-    if beside is not None:
-        other = _open_arrays(Path(beside), normalise)["image"].shape[1]
-        if other != dim:
-            raise InputError(
-                f"{path} has rows of {dim} and {beside} rows of {other}; both must be embeddings "
-                "by one encoder"
-            )
-    ids = _check_ids(path, n, {})
-    write_json(
-        description_path,
-        {
-            "format": FORMAT,
-            "location": str(path),
-            "dataset": name,
-            "model": "store",
-            "kind": "pairs",
-            "rows": n,
-            "dim": dim,
-            "normalise": normalise,
-            "ids": {"metadata": ids},
-        },
-    )
