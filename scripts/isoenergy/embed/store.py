@@ -227,10 +227,10 @@ def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     parts = [open_npy(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if part.ndim != 2 or part.dtype not in (np.float16, np.float32):
+            fix = "with .astype('float32')" if part.ndim == 2 else "with a row for each pair"
             raise InputError(
                 f"{path} has shape {part.shape} and type {part.dtype}; allowed are rows of "
-                "float16 or float32, an array of shape (pairs, width); save it again with "
-                ".astype('float32')"
+                f"float16 or float32, an array of shape (pairs, width); save it again {fix}"
             )
         if part.shape[1] != parts[0].shape[1]:
             raise InputError(
