@@ -203,16 +203,23 @@ def _sweep_problems(run: Run) -> Iterator[str]:
         )
 
 
+def size_problem(run: Run, model: str, sae: str, dim: int) -> str | None:
+    """What is wrong with the l0 of an SAE on embeddings of this width."""
+    expansion, l0 = run.sae_sizes(sae)
+    if l0 <= expansion * dim:
+        return None
+    return (
+        f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
+        f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
+    )
+
+
 def _size_problems(run: Run) -> Iterator[str]:
     swept = [(model, run.config["beta_sweep"]["sae"]) for model in run.swept()]
     for model, sae in dict.fromkeys([*run.trained(), *swept]):
-        expansion, l0 = run.sae_sizes(sae)
-        dim = run.models[model]["dim"]
-        if dim is not None and l0 > expansion * dim:
-            yield (
-                f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
-                f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
-            )
+        dim = run.models[model]["dim"]  # of a store it is known once its files are read
+        if dim is not None and (problem := size_problem(run, model, sae, dim)):
+            yield problem
         if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
             yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"
 

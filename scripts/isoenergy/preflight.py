@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isoenergy.config import size_problem
 from isoenergy.data.download import why_not
 from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
@@ -308,19 +309,16 @@ def _store(run: Run, name: str) -> Item:
     from isoenergy.embed.adopt import inspect_store
 
     folder, config = run.datasets[name]["path"], run.config
-    beside = run.datasets[run.train].get("path")
+    # Of the first store itself no other is asked.
+    beside = None if name == run.train else run.datasets[run.train].get("path")
     try:
         rows, dim = inspect_store(folder, config["normalise"], beside)
     except InputError as error:
         return Item("store", name, f"refused: {folder}", missing=f"data set {name}: {error}")
     state, lacking = f"{rows:,} rows of {dim} in {folder}", None
     if name == run.train:
-        for expansion, l0 in map(run.sae_sizes, config["saes"]):
-            if l0 > expansion * dim:
-                lacking = (
-                    f"key sae.l0 gives {l0} non-zeros per code, but rows of {dim} have only "
-                    f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
-                )
+        problems = (size_problem(run, model, sae, dim) for model, sae in run.trained())
+        lacking = next(filter(None, problems), None)
         training = config["sae_training"]
         steps = training["epochs"] * -(-rows // training["batch_size"])
         if steps < FEW_STEPS:
