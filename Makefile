@@ -123,7 +123,7 @@ $(DVC)/.ready: requirements-dvc.lock $(VENV)/.ready
 	@touch $@
 
 figure: dvc-env  ## Draw one figure of a shared run, N=07; see docs/dvc.md
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/shared.py pull figure_$(N)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/shared.py pull figure_$(if $(filter 1 2 3 4 5 6 7 8 9,$(N)),0)$(N)
 
 test-dvc: dvc-env  ## Run the ci configuration by DVC, share it and draw from it, with S3 on the loopback
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/workflow/test_dvc.py tests/dvc

@@ -325,8 +325,8 @@ FAULTS = [
     ({"seed": "zero"}, "key seed is 'zero', integer >= 0 is allowed (Seed of the whole run"),
     ({"sae_training.epochs": 5.0}, "key sae_training.epochs is 5.0, integer >= 1 is allowed"),
     ({"sae_training.peak_rate": "5e-4"}, "key sae_training.peak_rate is '5e-4', number > 0"),
-    ({"models": "SceneCLIP"}, "key models is 'SceneCLIP', array that is not empty without repeats"),
-    ({"seeds": [0, 0]}, "key seeds is [0, 0], array that is not empty without repeats is allowed"),
+    ({"models": "SceneCLIP"}, "key models is 'SceneCLIP', list that is not empty without repeats"),
+    ({"seeds": [0, 0]}, "key seeds is [0, 0], list that is not empty without repeats is allowed"),
     ({"seeds": [0, -1]}, "key seeds.1 is -1, integer >= 0 is allowed"),
     ({"measure.tau": 0.5}, "key measure.tau is 0.5, number > 0 < 0.5 is allowed"),
     (

@@ -76,11 +76,11 @@ def test_good_content_passes():
         ({"beta": "modell"}, "key beta is 'modell', number or 'model' is allowed (Weight)"),
         (
             {"kinds": []},
-            "key kinds is [], array that is not empty without repeats is allowed (Kinds)",
+            "key kinds is [], list that is not empty without repeats is allowed (Kinds)",
         ),
         (
             {"kinds": [1, 1]},
-            "key kinds is [1, 1], array that is not empty without repeats is allowed (Kinds)",
+            "key kinds is [1, 1], list that is not empty without repeats is allowed (Kinds)",
         ),
         (
             {"name": "A/b"},
@@ -256,3 +256,9 @@ def test_a_number_that_yaml_reads_as_text_is_told_how_to_be_written():
     schema = {"type": "object", "properties": {"rate": {"type": "number"}}}
     with pytest.raises(InputError, match=r"rate is '5e-4', number is allowed; write 0\.0005"):
         check(yaml.safe_load("rate: 5e-4"), schema, "a.yaml")
+
+
+def test_one_value_for_a_list_is_told_how_to_be_written():
+    schema = {"type": "object", "properties": {"seeds": {"type": ["array", "null"]}}}
+    with pytest.raises(InputError, match=r"seeds is 3, list or null is allowed; write \[3\]"):
+        check({"seeds": 3}, schema, "a.yaml")

@@ -86,7 +86,7 @@ def _sentence(error: ValidationError) -> str:
             f"{where} is {value!r}; {choose(str(value), [str(v) for v in error.validator_value])}"
         )
     told = error.schema.get("description", "")
-    meant = _number_meant(value, error.schema)
+    meant = _number_meant(value, error.schema) or _list_meant(value, error.schema)
     return (
         f"{where} is {value!r}, {_allowed(error.schema)} is allowed"
         + (f"; write {meant}" if meant else "")
@@ -104,6 +104,13 @@ def _number_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
         return None
 
 
+def _list_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """How to write one value where a list is allowed."""
+    if "array" not in _types(schema) or isinstance(value, (list, dict)) or value is None:
+        return None
+    return f"[{value}]"
+
+
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else str(name)
 
@@ -114,7 +121,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return repr(schema["const"])
     types = schema.get("type", "another value")
-    text = " or ".join([types] if isinstance(types, str) else types)
+    names = [types] if isinstance(types, str) else types
+    text = " or ".join("list" if name == "array" else name for name in names)
     for name, sign in (
         ("minimum", ">="),
         ("exclusiveMinimum", ">"),

@@ -69,6 +69,9 @@ def test_inputs_names_what_a_figure_is_made_of_and_makes_nothing(workflow, ci_co
     assert not any(path.is_file() for path in (workflow.folder / "results").rglob("*"))
     done = workflow.run("inputs", "saes", "--configfile", ci_config)
     assert "saes is neither" in done.stderr
+    alone = workflow.run("inputs", "--configfile", ci_config)
+    assert alone.returncode == 1
+    assert "name some: snakemake inputs table_01" in alone.stderr
 
 
 def test_numbers_that_are_there_need_no_encoder_data_or_gpu(workflow, root):

@@ -183,6 +183,8 @@ def tell_machine(targets):
 def tell_inputs(targets):
     """The target inputs: print the files that tables and figures named beside it are made of, and end."""
     named = [name for name in targets if name != "inputs"]
+    if not named:
+        stop("inputs tells what tables and figures are made of; name some: snakemake inputs table_01")
     for name in named:
         if RUN.targets.get(name, {}).get("kind") not in ("table", "figure"):
             stop(f"inputs tells what tables and figures are made of; {name} is neither")
