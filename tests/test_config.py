@@ -65,6 +65,20 @@ def test_each_config_loads_and_writes_to_its_own_folder(root, load, name):
     assert run.results not in others
 
 
+def test_the_order_of_keys_changes_nothing(root, load):
+    """Parameters of jobs are compared as they are written: another order would run them again."""
+
+    def reverse(part):
+        if not isinstance(part, dict):
+            return part
+        return {key: reverse(part[key]) for key in reversed(part)}
+
+    config = read(root, "demo")
+    run, reversed_run = load(config), load(reverse(config))
+    for key in ("embed", "toy", "sae_training", "classifier"):
+        assert str(reversed_run.config[key]) == str(run.config[key])
+
+
 def test_the_papers_config_says_what_the_paper_says(root, load):
     run = load(read(root, "config"))
     models = ["CLIP", "CLIP-L", "OpenCLIP", "OpenCLIP-L", "SigLIP", "SigLIP2"]

@@ -67,7 +67,10 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
 
 
 def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with values from the command line, which come as text, read as YAML."""
+    """The config in the schema's order, which jobs are told apart by, and as it is typed there.
+
+    Values from the command line come as text; they are read as YAML.
+    """
 
     def read(value: Any, described: Mapping[str, Any]) -> Any:
         if isinstance(value, Mapping) and "properties" in described:
@@ -79,7 +82,9 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
         except yaml.YAMLError:
             return value
 
-    return {key: read(value, schema["properties"].get(key, {})) for key, value in config.items()}
+    known = [key for key in schema["properties"] if key in config]
+    unknown = [key for key in config if key not in known]
+    return {key: read(config[key], schema["properties"].get(key, {})) for key in known + unknown}
 
 
 def _problems(run: Run) -> Iterator[str]:

@@ -160,6 +160,8 @@ def test_costs_are_those_of_the_config():
     assert cost_of(costs, "config/config.yaml") == "about 7 GPU h from nothing, a guess"
     other = cost_of(costs, "config/ci.yaml")
     assert other == "about 7 min from nothing with the demo's config, 7 GPU h with the paper's"
+    alone = cost_of({"cost_demo": "6 min", "cost_paper": "–"}, "config/ci.yaml")
+    assert alone == "about 6 min from nothing with the demo's config"
 
 
 def test_headings_and_subscripts():

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from isoenergy.embed.products import pack_linear_layers
 from isoenergy.errors import InputError
 from isoenergy.registry import Registry
 
@@ -120,6 +121,12 @@ class DualEncoder(ABC):
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
+
+    def _settle(self, model: torch.nn.Module) -> None:
+        """Make a loaded model ready to embed where it lies."""
+        model.eval().requires_grad_(False).to(self.device)
+        if self.device.type == "cpu":
+            pack_linear_layers(model)
 
     def _check_text_length(self, most: int) -> None:
         if self.spec.text_length > most:

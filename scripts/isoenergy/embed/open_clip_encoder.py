@@ -81,7 +81,7 @@ class OpenClipEncoder(DualEncoder):
             raise refusal(self.spec, error) from None
         self.preprocess = Preprocess(transform)
         self._check_text_length(self.model.context_length)
-        self.model.eval().requires_grad_(False)
+        self._settle(self.model)
 
     def _folder(self) -> str:
         from huggingface_hub import snapshot_download

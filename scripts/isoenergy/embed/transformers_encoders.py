@@ -83,7 +83,7 @@ class TransformersEncoder(DualEncoder):
         except (OSError, ValueError, SafetensorError) as error:
             raise refusal(self.spec, error) from None
         self._check_text_length(self.model.config.text_config.max_position_embeddings)
-        self.model.eval().requires_grad_(False).to(self.device)
+        self._settle(self.model)
 
     def _pixel_features(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.model.get_image_features(pixel_values=pixels).pooler_output

@@ -11,6 +11,8 @@ from isoenergy.render.tables import TABLES
 
 # Significant digits on the page; the csv files hold all.
 _DIGITS, _MOST_DECIMALS = 4, 6
+# Cost of a target that the paper's config does not have (config/targets.tsv).
+_NO_TARGET = "–"
 
 
 def short(value: float, sd: float = math.nan) -> str:
@@ -104,5 +106,7 @@ def cost_of(costs: Mapping[str, str], config_file: str) -> str:
         "config/demo.yaml": f"about {demo} from nothing on two CPU cores",
         "config/config.yaml": f"about {paper} from nothing, a guess",
     }
-    both = f"about {demo} from nothing with the demo's config, {paper} with the paper's"
+    both = f"about {demo} from nothing with the demo's config"
+    if paper != _NO_TARGET:
+        both += f", {paper} with the paper's"
     return told.get(config_file, both)
