@@ -13,10 +13,10 @@ from isoenergy.run import Run
 # pictures that it embeds per second, and pairs that SAE training takes per second with expansion 8
 # and 20 non-zeros per code; its work grows with both.
 PICTURE_BYTES, OTHER_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 100_000, 1e8, 400, 50_000
-# On one CPU core, half to two thirds of what an idle machine of two took (benchmarks/embedding.py
-# and training.py: 18.4 pictures, 136.8 captions and, of the smaller atoms, 8,900 pairs a second):
-# ViT-B/32, whose embeddings are 512 wide, and an SAE of 2,048 atoms of 256 with 20 non-zeros per
-# code. Wider encoders are larger.
+# On one CPU core, with room for slower machines: ViT-B/32, whose embeddings are 512 wide, and an
+# SAE of 2,048 atoms of 256 with 20 non-zeros per code. Two idle cores of an AMD EPYC took 30
+# pictures, 250 captions (half of both by MKL) and 8,900 pairs a second (benchmarks/embedding.py and
+# training.py). Wider encoders are larger.
 CPU_PICTURES_PER_SECOND, CPU_TEXTS_PER_SECOND, CPU_PAIRS_PER_SECOND = 6, 40, 2_000
 SMALL_WIDTH, LARGER = 512, 10
 GB = 1e9

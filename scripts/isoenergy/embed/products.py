@@ -8,6 +8,9 @@ from torch.nn.functional import linear
 
 # Weights of a layer below which copying rows into oneDNN's tensors costs what its kernels save.
 LEAST_WEIGHTS = 2**18
+# Rows of one product. Its result, which oneDNN allocates, is then small enough for the allocator to
+# give the same memory again, and copied while in cache.
+PRODUCT_ROWS = 512
 
 
 class PackedLinear(nn.Module):
@@ -26,7 +29,10 @@ class PackedLinear(nn.Module):
         if torch.is_autocast_enabled("cpu") or x.dtype != torch.float32:
             return linear(x, self.weight.to_dense(), self.bias)
         bias = None if self.bias is None else self.bias.to_mkldnn()
-        made = linear(x.reshape(-1, x.shape[-1]).to_mkldnn(), self.weight, bias).to_dense()
+        rows = x.reshape(-1, x.shape[-1])
+        made = rows.new_empty(len(rows), self.weight.shape[0])
+        for block, place in zip(rows.split(PRODUCT_ROWS), made.split(PRODUCT_ROWS), strict=True):
+            place.copy_(linear(block.to_mkldnn(), self.weight, bias).to_dense())
         return made.view(*x.shape[:-1], made.shape[-1])
 
 
