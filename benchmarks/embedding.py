@@ -7,7 +7,7 @@ and on one thread as the demo's jobs are, and CLIP ViT-B/32, on JPEG files of 64
 captions are the scenes' in both cases. Each takes its turn, and of several rounds the fastest
 counts. Without workers pictures go the loop's way, so that such a row says what our bookkeeping
 costs, and for ViT-B/32 what its linear layers save by oneDNN (MKL has them in the loop): much on
-AMD's processors, little on Intel's. Workers are for models that outrun the decoding, as on a GPU:
+AMD's processors, unknown on others. Workers are for models that outrun the decoding, as on a GPU:
 the demo's encoder on the JPEG files stands for one, without a bound, as workers, model and loop
 share the cores here. Their start is left out: with many pictures it is nothing.
 

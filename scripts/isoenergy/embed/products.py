@@ -37,12 +37,12 @@ class PackedLinear(nn.Module):
 
 
 def pack_linear_layers(model: nn.Module, least: int = LEAST_WEIGHTS) -> None:
-    """Replace a model's linear layers of at least so many weights, where oneDNN is there.
+    """Replace a model's linear layers of at least so many weights, where torch would have MKL.
 
-    On AMD's processors its products take half to three quarters of the time of MKL's, which torch
-    takes by itself. Subclasses of ``nn.Linear`` stay: they are read by whoever holds them.
+    On AMD's processors oneDNN's products take half to three quarters of the time of MKL's.
+    Subclasses of ``nn.Linear`` stay: their weights are read by whoever holds them.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return
     for module in list(model.modules()):
         for name, layer in list(module.named_children()):
