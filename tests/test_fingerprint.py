@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from isoenergy.fingerprint import fingerprint
+from isoenergy.fingerprint import fingerprint, registered
 
 FILES = {
     "run.py": '"""Run."""\nfrom isoenergy.a import f\nprint(f(1))\n',
@@ -95,6 +95,37 @@ def test_a_stage_does_not_depend_on_a_later_one(root):
     assert "isoenergy.data.draw" in used
     assert not [name for name in used if name.startswith(("isoenergy.embed", "isoenergy.measure"))]
     assert len(drawing) == 16
+
+
+KINDS = "isoenergy.train.architectures"
+
+
+def test_a_new_sae_changes_no_other_ones_fingerprint(root, tmp_path):
+    def take(scripts, *names):
+        at = registered("ARCHITECTURES", KINDS, scripts)
+        chosen = {KINDS: {at[name] for name in names}}
+        return fingerprint(scripts / "train/train_saes.py", scripts, chosen)
+
+    scripts, more = root / "scripts", tmp_path / "scripts"
+    shutil.copytree(scripts, more, ignore=shutil.ignore_patterns("*.pyc"))
+    (more / "isoenergy/train/own.py").write_text(
+        "from isoenergy.train.sae import ARCHITECTURES, SAE\n"
+        '@ARCHITECTURES.register("own")\nclass Own(SAE):\n    pass\n'
+    )
+    path = more / "isoenergy/train/architectures.py"
+    path.write_text(path.read_text() + "import isoenergy.train.own\n")
+    linear = more / "isoenergy/train/linear.py"
+    linear.write_text(linear.read_text().replace("MOMENTUM = 0.9", "MOMENTUM = 0.8"))
+    assert take(more, "matching_pursuit") == take(scripts, "matching_pursuit")
+    assert take(more, "topk") != take(scripts, "topk")
+    assert take(more, "matching_pursuit", "own") != take(more, "matching_pursuit")
+
+
+def test_where_an_entry_is_registered_is_read_without_importing(root):
+    from isoenergy.train.checkpoint import ARCHITECTURES
+
+    found = registered("ARCHITECTURES", KINDS, root / "scripts")
+    assert found == {name: ARCHITECTURES[name].__module__ for name in ARCHITECTURES}
 
 
 def _scripts_that_change(root, tmp_path, changed, before, after):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
+
+from isoenergy.errors import InputError
 
 PACKAGE = "isoenergy"
 # Modules that cannot change a result: how work is told, and how this fingerprint is taken.
 INERT = frozenset({"isoenergy.progress", "isoenergy.errors", "isoenergy.fingerprint"})
 
 
-def fingerprint(script: str | Path, library: str | Path) -> str:
+def fingerprint(
+    script: str | Path, library: str | Path, chosen: Mapping[str, Collection[str]] | None = None
+) -> str:
     """Hash a script and every module of the library that it imports, directly or not.
 
     Comments, docstrings and layout do not count.
@@ -22,12 +27,15 @@ def fingerprint(script: str | Path, library: str | Path) -> str:
     script : path
     library : path
         Folder that holds the package ``isoenergy``.
+    chosen : mapping of str to collection of str, optional
+        Modules that only import others, and which others the script uses: these alone count.
 
     Returns
     -------
     str
         16 hexadecimal digits.
     """
+    chosen = chosen or {}
     library = Path(library)
     seen: dict[str, str] = {}
     own, imports = _read(Path(script))
@@ -37,12 +45,50 @@ def fingerprint(script: str | Path, library: str | Path) -> str:
         path = _path(name, library)
         if name in seen or name in INERT or path is None:
             continue
+        if name in chosen:
+            waiting += [module for module in chosen[name] if module not in seen]
+            continue
         seen[name], imports = _read(path)
         waiting += imports
     digest = hashlib.sha256(own.encode())
     for name in sorted(seen):
         digest.update(f"\0{name}\0{seen[name]}".encode())
     return digest.hexdigest()[:16]
+
+
+def registered(registry: str, module: str, library: str | Path) -> dict[str, str]:
+    """Where the entries of a registry are, by name: in which of the modules that a module imports.
+
+    Read from their text, without importing them.
+
+    Parameters
+    ----------
+    registry : str
+        Name of the variable whose ``register`` decorates the entries.
+    module : str
+        A module that imports all that register.
+    library : path
+        Folder that holds the package ``isoenergy``.
+    """
+    library = Path(library)
+    _, imports = _read(_existing(module, library))
+    found = {}
+    for name in imports:
+        for node in ast.walk(ast.parse(_existing(name, library).read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=of), attr="register"),
+                    args=[ast.Constant(value=entry)],
+                ) if of == registry:
+                    found[entry] = name
+    return found
+
+
+def _existing(name: str, library: Path) -> Path:
+    path = _path(name, library)
+    if path is None:
+        raise InputError(f"{library} has no module {name}")
+    return path
 
 
 @cache

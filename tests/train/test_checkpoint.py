@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from isoenergy.errors import InputError
 from isoenergy.train.checkpoint import build_sae, load_sae, save_sae
+from isoenergy.train.sae import ARCHITECTURES
 
 
 @pytest.fixture
@@ -60,6 +61,30 @@ def test_missing_weights_are_refused(weights):
 def test_missing_config_is_refused(weights):
     (weights.parent / "config.json").unlink()
     with pytest.raises(InputError, match=r"config\.json does not exist"):
+        load_sae(weights)
+
+
+def test_what_a_class_takes_beside_the_sizes_is_kept(tmp_path, monkeypatch):
+    class Powered(ARCHITECTURES["topk"]):
+        def __init__(self, *, power=1.0, **sizes):
+            super().__init__(**sizes)
+            self.power = power
+
+        def config(self):
+            return super().config() | {"power": self.power}
+
+    monkeypatch.setitem(ARCHITECTURES._entries, "powered", Powered)
+    sae = build_sae("powered", 6, 12, 3, seed=0, power=2.0)
+    paths = (tmp_path / "sae.safetensors", tmp_path / "config.json")
+    save_sae(sae, "powered", *paths, {"seed": 0})
+    assert load_sae(paths[0]).power == 2.0
+
+
+def test_a_setting_that_the_class_does_not_take_is_refused(weights):
+    change(weights, power=2.0)
+    with pytest.raises(
+        InputError, match=r"config\.json: .*'matching_pursuit' has no setting power"
+    ):
         load_sae(weights)
 
 

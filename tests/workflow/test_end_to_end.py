@@ -180,6 +180,42 @@ def test_a_second_run_finds_nothing_to_do(ci_run, ci_config):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_a_new_sae_trains_alone(ci_run, root, new_workflow, tmp_path):
+    for name in ("config", "scripts", "workflow"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc"))
+
+    def add(path, before, after):
+        text = (tmp_path / path).read_text()
+        assert before in text
+        (tmp_path / path).write_text(text.replace(before, after, 1))
+
+    kinds = "scripts/isoenergy/train/architectures.py"
+    add("config/saes.tsv", "TopK\ttopk\t", "Own\town\t\t\tnone\t0\tours\nTopK\ttopk\t")
+    add("workflow/schemas/saes.schema.yaml", "      - topk\n", "      - topk\n      - own\n")
+    add("config/ci.yaml", "table_03: [", "table_03: [Own, ")
+    own = new_workflow(ci_run.folder)
+    own.root = tmp_path
+    words = ("table_03", "--dry-run", "--configfile", str(tmp_path / "config/ci.yaml"))
+    refused = own.run(*words)
+    assert refused.returncode == 1
+    assert "saes.tsv: Own has architecture own, which is registered in no module" in refused.stderr
+    (tmp_path / "scripts/isoenergy/train/own.py").write_text(
+        "from isoenergy.train.linear import TopK\n"
+        "from isoenergy.train.sae import ARCHITECTURES\n"
+        '@ARCHITECTURES.register("own")\nclass Own(TopK):\n    """Ours."""\n'
+    )
+    add(
+        kinds,
+        "import isoenergy.train.linear\n",
+        "import isoenergy.train.linear\nimport isoenergy.train.own\n",
+    )
+    done = own.run(*words)
+    assert done.returncode == 0, done.stderr
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    assert planned["train_sae"] == planned["encode_store"] == "1"
+    assert not {"train_swept", "train_encoder", "embed_dataset", "run_toy"} & planned.keys()
+
+
 def test_killed_runs_go_on_to_the_same_bytes(ci_run, ci_config, workflow):
     work = workflow.folder
     # Pictures are drawn alike (tests/data); taking them over spares the time to do so again.

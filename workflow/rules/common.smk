@@ -9,7 +9,7 @@ import socket
 from isoenergy.config import load_run
 from isoenergy.errors import InputError
 from isoenergy.estimate import estimate
-from isoenergy.fingerprint import fingerprint
+from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.preflight import inspect, missing, needed_by, write_items
 from isoenergy.queued import OWNER, cancel_left, claim, enlist
 from isoenergy.run import NEEDS
@@ -113,9 +113,36 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def code(script):
-    """Fingerprint of the code of a script; when it changes, what the script made is made again."""
-    return fingerprint(REPOSITORY / "scripts" / script, REPOSITORY / "scripts")
+ARCHITECTURES = "isoenergy.train.architectures"
+REGISTERED = registered("ARCHITECTURES", ARCHITECTURES, REPOSITORY / "scripts")
+for name, row in RUN.saes.items():
+    if row["architecture"] not in REGISTERED:
+        stop(
+            f"config/saes.tsv: {name} has architecture {row['architecture']}, which is registered in "
+            f"no module that scripts/{ARCHITECTURES.replace('.', '/')}.py imports; "
+            f"{choose(row['architecture'], sorted(REGISTERED))}"
+        )
+
+
+def code(script, architectures=None):
+    """Fingerprint of the code of a script; when it changes, what the script made is made again.
+
+    Of SAE architectures only those named count; by default all.
+    """
+    named = REGISTERED if architectures is None else architectures
+    chosen = {ARCHITECTURES: {REGISTERED[name] for name in named}}
+    return fingerprint(REPOSITORY / "scripts" / script, REPOSITORY / "scripts", chosen)
+
+
+def code_for_saes(script):
+    """The param with that fingerprint of a job for one kind of SAE, or for all of a model's."""
+
+    def of(wildcards):
+        saes = [sae for model, sae in RUN.trained() if model == wildcards.get("model")]
+        saes = [wildcards.sae] if "sae" in wildcards.keys() else saes
+        return code(script, sorted({RUN.saes[sae]["architecture"] for sae in saes}))
+
+    return of
 
 
 def seed_of(*parts):
@@ -184,7 +211,9 @@ def tell_inputs(targets):
     """The target inputs: print the files that tables and figures named beside it are made of, and end."""
     named = [name for name in targets if name != "inputs"]
     if not named:
-        stop("inputs tells what tables and figures are made of; name some: snakemake inputs table_01")
+        stop(
+            "inputs tells what tables and figures are made of; name some: snakemake inputs table_01"
+        )
     for name in named:
         if RUN.targets.get(name, {}).get("kind") not in ("table", "figure"):
             stop(f"inputs tells what tables and figures are made of; {name} is neither")

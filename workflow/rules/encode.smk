@@ -20,7 +20,7 @@ rule encode_store:
     resources:
         **resources_of("encode_store"),
     params:
-        code("encode/encode_store.py"),
+        code_for_saes("encode/encode_store.py"),
         block=RUN.config["encode"]["block"],
         each=each_seed(
             weights=f"{SAE}/sae.safetensors",

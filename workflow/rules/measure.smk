@@ -435,7 +435,7 @@ rule measure_sweep:
     resources:
         **resources_of("measure_sweep"),
     params:
-        code("measure/measure_sweep.py"),
+        code_for_saes("measure/measure_sweep.py"),
         folder=SWEEP_FOLDER,
         betas=lambda w: [float(beta) for beta in RUN.sweep_betas()],
         block=RUN.config["encode"]["block"],

@@ -65,7 +65,7 @@ rule run_toy:
     resources:
         **resources_of("run_toy"),
     params:
-        code("toy/run_toy.py"),
+        code_for_saes("toy/run_toy.py"),
         folder=f"{TOY_SAE}/metrics",
         state=f"{TOY_SAE}/state.safetensors",
         setting=lambda w: RUN.toy_setting(w.toy),
@@ -99,7 +99,7 @@ use rule run_toy as search_toy with:
     resources:
         **resources_of("search_toy"),
     params:
-        code("toy/run_toy.py"),
+        code("toy/run_toy.py", ["matching_pursuit"]),
         folder=f"{TOY_SEARCH}/metrics",
         state=f"{TOY_SEARCH}/state.safetensors",
         setting=lambda w: searched(w, "k", "active", "tau_1", "tau_2")

@@ -24,7 +24,7 @@ rule train_sae:
     resources:
         **resources_of("train_sae"),
     params:
-        code("train/train_saes.py"),
+        code_for_saes("train/train_saes.py"),
         saes=trainings,
         memory=RUN.config["sae_training"]["memory"],
         processes=RUN.config["sae_training"]["processes"],

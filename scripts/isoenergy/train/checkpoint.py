@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,36 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-# Imported for the architectures that they register.
-import isoenergy.train.linear
-import isoenergy.train.matching_pursuit
-import isoenergy.train.orthogonal  # noqa: F401
+import isoenergy.train.architectures  # noqa: F401
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, replacing, write_json
 from isoenergy.train.sae import ARCHITECTURES, SAE
 
 
-def build_sae(architecture: str, dim: int, n_atoms: int, l0: int, seed: int) -> SAE:
+def build_sae(
+    architecture: str, dim: int, n_atoms: int, l0: int, seed: int, **settings: Any
+) -> SAE:
     """A new SAE of a registered architecture, its atoms drawn from ``seed``.
+
+    Parameters
+    ----------
+    architecture : str
+    dim, n_atoms, l0 : int
+    seed : int
+    **settings
+        What else its class takes, as its ``config()`` says it.
 
     Raises
     ------
     InputError
-        If the architecture is unknown or ``l0`` is not in [1, n_atoms].
+        If the architecture is unknown, takes no such setting, or ``l0`` is not in [1, n_atoms].
     """
+    kind = ARCHITECTURES[architecture]
+    unknown = [name for name in settings if name not in signature(kind).parameters]
+    if unknown:
+        raise InputError(f"the SAE architecture {architecture!r} has no setting {unknown[0]}")
     generator = torch.Generator().manual_seed(seed)
-    return ARCHITECTURES[architecture](dim=dim, n_atoms=n_atoms, l0=l0, generator=generator)
+    return kind(dim=dim, n_atoms=n_atoms, l0=l0, generator=generator, **settings)
 
 
 def save_sae(
@@ -63,11 +75,13 @@ def load_sae(weights: str | Path) -> SAE:
     """
     path = Path(weights).parent / "config.json"
     config = read_json(path)
+    if not isinstance(config, dict) or not {"architecture", "dim", "n_atoms", "l0"} <= set(config):
+        raise InputError(f"{path} does not describe an SAE; train again")
+    wanted = {name: value for name, value in config.items() if name != "trained"}
     try:
-        wanted = {name: config[name] for name in ("architecture", "dim", "n_atoms", "l0")}
-    except (KeyError, TypeError):
-        raise InputError(f"{path} does not describe an SAE; train again") from None
-    sae = build_sae(**wanted, seed=0)
+        sae = build_sae(**wanted, seed=0)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     try:
         sae.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:

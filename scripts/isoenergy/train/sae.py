@@ -18,10 +18,11 @@ _EPSILON = 1e-8
 class SAE(nn.Module, ABC):
     """A sparse autoencoder: x -> codes -> reconstruction = codes @ dictionary.
 
-    Add one by subclassing and ``ARCHITECTURES.register(name)``; alignment is a loss term for any
-    of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed. Several
-    processes may train one SAE, each with a share of every batch: a loss is a mean over rows, and
-    what it says of the batch as a whole goes through ``ranks``.
+    Add one by subclassing and ``ARCHITECTURES.register(name)``, in a module that
+    ``architectures.py`` imports (``TopK`` in ``linear.py`` is a short example); alignment is a loss
+    term for any of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed.
+    Several processes may train one SAE, each with a share of every batch: a loss is a mean over
+    rows, and what it says of the batch as a whole goes through ``ranks``.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class SAE(nn.Module, ABC):
         return self(x)[0]
 
     def config(self) -> dict[str, Any]:
-        """What ``ARCHITECTURES[architecture](**config)`` needs to build this SAE again."""
+        """What ``build_sae`` needs beside a seed; a subclass adds what else its class takes."""
         return {"dim": self.dim, "n_atoms": self.n_atoms, "l0": self.l0}
 
 
