@@ -234,6 +234,28 @@ def test_state_of_other_data_is_not_used(train, make_store, killed_after):
     assert (begun / WEIGHTS).read_bytes() == (fresh / WEIGHTS).read_bytes()
 
 
+def test_training_without_a_state_or_a_weight_is_the_same(tmp_path, planted):
+    sides = [Rows([side]) for side in planted(40, 10, seed=1)[1:]]
+    weights, histories = [], []
+    # Without alignment no weight is needed.
+    for state, beta in ((None, None), (tmp_path / "state", 0.5)):
+        sae = build_sae("matching_pursuit", 10, 15, 3, seed=0)
+        training = Training(2, 16, 1e-2, 1.0, None, beta)
+        histories.append(fit(sae, *sides, training, 0, state, "one"))
+        weights.append(sae.dictionary.detach())
+    assert torch.equal(*weights)
+    assert histories[0].equals(histories[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_alignment_without_a_weight_is_refused(planted):
+    sides = [Rows([side]) for side in planted(40, 10, seed=1)[1:]]
+    sae = build_sae("matching_pursuit", 10, 15, 3, seed=0)
+    training = Training(2, 16, 1e-2, 1.0, "masked_cosine", None)
+    with pytest.raises(InputError, match="alignment is 'masked_cosine' and beta is None; give"):
+        fit(sae, *sides, training, 0, None, "one")
+
+
 def test_truncated_state_is_ignored(train, killed_after):
     fresh = train("fresh")
     killed_after(7, lambda: train("one"))

@@ -125,7 +125,11 @@ def test_a_call_killed_before_its_last_checkpoint_trains_nothing_twice(
 
 
 def test_saes_of_another_order_are_not_fitted_together(recipe):
-    fits = [saes._prepare(recipe("one", seed=seed), 12) for seed in range(2)]
+    training, state = recipe("one").training, recipe("one").state
+    size = (12, 24, 3)
+    fits = [
+        fitting.start("matching_pursuit", size, training, seed, state, "one") for seed in range(2)
+    ]
     sides = [Rows([np.eye(12, dtype=np.float32)])] * 2
     with pytest.raises(ValueError, match="in the same order"):
         fitting.fit_together(fits, *sides, "")

@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from isoenergy.embed.store import Rows
+from isoenergy.errors import InputError
 from isoenergy.progress import LOG, Progress
+from isoenergy.seeds import derive_seed
 from isoenergy.train import pairs, ranks
 from isoenergy.train.alignment import ALIGNMENTS
+from isoenergy.train.checkpoint import build_sae
 from isoenergy.train.codes import SparseCodes
 from isoenergy.train.pairs import Pairs
 from isoenergy.train.resume import load_state, save_state
@@ -49,7 +52,7 @@ class Training:
         A key of ``ALIGNMENTS``; None for a plain SAE.
     beta : float or None
         Weight of the alignment term, relative to the squared error per dimension (X2); None where
-        a sweep selects it, see :class:`isoenergy.train.saes.Recipe`.
+        there is no such term, or a sweep selects it, see :class:`isoenergy.train.saes.Recipe`.
     """
 
     epochs: int
@@ -71,9 +74,9 @@ class Fit:
     training : Training
     seed : int
         Orders the pairs, anew in every epoch.
-    state : path
+    state : path or None
         Trainer state, written at least every minute and after every epoch. Training goes on from
-        it if it belongs to the same training, in however many processes that was.
+        it if it belongs to the same training, in however many processes that was. None keeps none.
     what : str
         Name for messages.
     """
@@ -81,15 +84,56 @@ class Fit:
     sae: SAE
     training: Training
     seed: int
-    state: str | Path
+    state: str | Path | None
     what: str
 
 
+def start(
+    architecture: str,
+    size: tuple[int, int, int],
+    training: Training,
+    seed: int,
+    state: str | Path | None,
+    what: str,
+) -> Fit:
+    """An SAE to be fitted whose first atoms and order of pairs are drawn from one seed.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of ``ARCHITECTURES``.
+    size : tuple of int
+        Width of the embeddings, atoms, and non-zeros per code.
+    training : Training
+    seed : int
+    state, what
+        See :class:`Fit`.
+
+    Raises
+    ------
+    InputError
+        As :func:`isoenergy.train.checkpoint.build_sae`.
+    """
+    atoms, order = (derive_seed(seed, name) for name in ("atoms", "order"))
+    return Fit(build_sae(architecture, *size, atoms).train(), training, order, state, what)
+
+
 class Objective(nn.Module):
-    """What training minimises, the alignment term included: one module, as torch's DDP wants it."""
+    """What training minimises, the alignment term included: one module, as torch's DDP wants it.
+
+    Raises
+    ------
+    InputError
+        If there is an alignment term without a weight.
+    """
 
     def __init__(self, sae: SAE, training: Training) -> None:
         super().__init__()
+        if training.alignment is not None and training.beta is None:
+            raise InputError(
+                f"alignment is {training.alignment!r} and beta is None; give beta, the weight of "
+                "the alignment term"
+            )
         self.sae, self.training_of = sae, training
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, SparseCodes, Tensor]:
@@ -99,7 +143,8 @@ class Objective(nn.Module):
         half = len(x) // 2
         if self.training_of.alignment is not None:
             alignment = ALIGNMENTS[self.training_of.alignment](codes[:half], codes[half:])
-        return loss + self.training_of.beta * alignment, alignment, codes, reconstruction
+            loss = loss + self.training_of.beta * alignment
+        return loss, alignment, codes, reconstruction
 
 
 class Totals:
@@ -204,7 +249,7 @@ class _Trainer:
         self.history: list[dict[str, float]] = []
         self.done = 0
         parts = sae, self.optimiser, self.schedule, self.identity, self.totals.tensors()
-        if progress := load_state(fit.state, *parts):
+        if fit.state is not None and (progress := load_state(fit.state, *parts)):
             self.history = progress["history"]
             self.done = progress["epoch"] * steps + progress["step"]
         ranks.agree(self.done, f"{fit.what}: the number of steps in {fit.state}")
@@ -227,7 +272,7 @@ class _Trainer:
             epoch, step = divmod(self.done, self.steps)
             progress = {"epoch": epoch, "step": step, "history": self.history}
             parts = self.fit.sae, self.optimiser, self.schedule, self.identity
-            if ranks.rank() == 0:
+            if self.fit.state is not None and ranks.rank() == 0:
                 save_state(self.fit.state, *parts, progress, self.totals.tensors())
         return ended or due
 
@@ -242,7 +287,7 @@ def fit_together(fits: Sequence[Fit], image: Rows, text: Rows, data: str) -> lis
     image, text : Rows of shape (n, dim)
         Row i of each is one pair.
     data : str
-        What :func:`isoenergy.train.pairs.identify` says of them.
+        What :func:`isoenergy.train.pairs.identify` says of them; only states are told by it.
 
     Returns
     -------
@@ -280,11 +325,18 @@ def fit_together(fits: Sequence[Fit], image: Rows, text: Rows, data: str) -> lis
 
 
 def fit(
-    sae: SAE, image: Rows, text: Rows, training: Training, seed: int, state: str | Path, what: str
+    sae: SAE,
+    image: Rows,
+    text: Rows,
+    training: Training,
+    seed: int,
+    state: str | Path | None,
+    what: str,
 ) -> pd.DataFrame:
     """As :func:`fit_together`, for one SAE; see :class:`Fit`."""
     one = Fit(sae, training, seed, state, what)
-    return fit_together([one], image, text, pairs.identify(image, text))[0]
+    data = "" if state is None else pairs.identify(image, text)
+    return fit_together([one], image, text, data)[0]
 
 
 def _shown(trainers: Sequence[_Trainer], source: Pairs) -> dict[str, str]:

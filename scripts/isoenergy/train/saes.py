@@ -13,11 +13,10 @@ from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.metric import read_metric
 from isoenergy.progress import LOG
-from isoenergy.seeds import derive_seed
 from isoenergy.train import ranks
 from isoenergy.train.alignment import ALIGNMENTS
 from isoenergy.train.checkpoint import build_sae, save_sae
-from isoenergy.train.fit import Fit, Training, fit_together
+from isoenergy.train.fit import Training, fit_together, start
 from isoenergy.train.pairs import identify
 
 # A trained number takes four of float32: itself, its gradient and Adam's two moments.
@@ -100,7 +99,10 @@ def train_saes(store: str | Path, saes: list[Recipe], memory: float = 4.0) -> No
             if len(group) > 1:
                 names = ", ".join(recipe.what for recipe in group)
                 LOG.info("%d SAEs side by side: %s", len(group), names)
-            fits = [_prepare(recipe, opened.dim) for recipe in group]
+            fits = [
+                start(r.architecture, _size(r, opened.dim), r.training, r.seed, r.state, r.what)
+                for r in group
+            ]
             tables = fit_together(fits, image, text, data)
             for recipe, fitted, table in zip(group, fits, tables, strict=True):
                 trained = {**asdict(recipe.training), "rows": len(opened), "seed": recipe.seed}
@@ -139,26 +141,22 @@ def _check(recipe: Recipe, store: EmbeddingStore) -> None:
         ALIGNMENTS[recipe.training.alignment]
     if len(store) < 2:
         raise InputError(f"{store.path} has {len(store)} pair; training needs at least 2")
-    _numbers(recipe.architecture, store.dim, recipe.expansion, recipe.l0)
+    _numbers(recipe.architecture, _size(recipe, store.dim))
 
 
-def _prepare(recipe: Recipe, dim: int) -> Fit:
-    seeds = [derive_seed(recipe.seed, name) for name in ("atoms", "order")]
-    size = (dim, recipe.expansion * dim, recipe.l0)
-    sae = build_sae(recipe.architecture, *size, seeds[0]).train()
-    return Fit(sae, recipe.training, seeds[1], recipe.state, recipe.what)
+def _size(recipe: Recipe, dim: int) -> tuple[int, int, int]:
+    return dim, recipe.expansion * dim, recipe.l0
 
 
 @cache
-def _numbers(architecture: str, dim: int, expansion: int, l0: int) -> int:
+def _numbers(architecture: str, size: tuple[int, int, int]) -> int:
     """How many numbers an SAE of this kind trains."""
-    sae = build_sae(architecture, dim, expansion * dim, l0, 0)
+    sae = build_sae(architecture, *size, 0)
     return sum(parameter.numel() for parameter in sae.parameters())
 
 
 def _bytes(saes: Sequence[Recipe], dim: int) -> int:
-    kinds = [(recipe.architecture, dim, recipe.expansion, recipe.l0) for recipe in saes]
-    return sum(_BYTES * _numbers(*kind) for kind in kinds)
+    return sum(_BYTES * _numbers(r.architecture, _size(r, dim)) for r in saes)
 
 
 def _side_by_side(saes: Sequence[Recipe], dim: int, limit: float) -> Iterator[list[Recipe]]:
