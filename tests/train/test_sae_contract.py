@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,6 +129,19 @@ def test_row_alone_gets_the_codes_it_gets_in_a_batch(sae):
     whole = sae.encode(x).dense()
     alone = torch.cat([sae.encode(x[i : i + 1]).dense() for i in range(len(x))])
     assert torch.allclose(whole, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64, np.float16, np.float64])
+def test_rows_of_any_float_type_get_the_codes_of_float32(sae, kind):
+    x = rows(9).half().float()  # the same in every type
+    given = x.to(kind) if isinstance(kind, torch.dtype) else x.numpy().astype(kind)
+    assert torch.equal(sae.eval().encode(given).dense(), sae.encode(x).dense())
+
+
+@pytest.mark.parametrize("shape", [(5, DIM - 1), (DIM,), (2, 5, DIM)])
+def test_rows_of_another_shape_are_not_encoded(sae, shape):
+    with pytest.raises(InputError, match=rf"given to an SAE of width {DIM}; .* \(rows, {DIM}\)"):
+        sae.encode(torch.zeros(shape))
 
 
 def test_float32_agrees_with_float64(architecture, alignment):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -84,9 +85,28 @@ class SAE(nn.Module, ABC):
         del codes
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> SparseCodes:
-        """Codes of a batch, without gradients."""
-        return self(x)[0]
+    def encode(self, x: Tensor | np.ndarray) -> SparseCodes:
+        """Codes of a batch, without gradients.
+
+        Metrics take codes of another form: :func:`isoenergy.arrays.encode_arrays` gives them.
+
+        Parameters
+        ----------
+        x : Tensor or ndarray of shape (rows, dim)
+            Computed with in the type of the dictionary, float32.
+
+        Raises
+        ------
+        InputError
+            If ``x`` has another shape.
+        """
+        x = x if isinstance(x, Tensor) else torch.tensor(x)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise InputError(
+                f"rows of shape {tuple(x.shape)} were given to an SAE of width {self.dim}; allowed "
+                f"is an array of shape (rows, {self.dim})"
+            )
+        return self(x.to(self.dictionary))[0]
 
     def config(self) -> dict[str, Any]:
         """What ``build_sae`` needs beside a seed; a subclass adds what else its class takes."""
