@@ -39,6 +39,7 @@ NORM_TOLERANCE = 5e-3
 _BLOCK = 65_536
 # Rows at a time where a store is checked: few, as each takes several arrays of their size.
 _CHECKED = 4096
+_SCALE = "set normalise: true in the config, or pass --config normalise=true, to scale them"
 
 
 class Rows:
@@ -226,12 +227,7 @@ def open_arrays(location: Path, normalise: bool) -> dict[str, Rows]:
 def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     parts = [open_npy(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
-        if part.ndim != 2 or part.dtype not in (np.float16, np.float32):
-            fix = "with .astype('float32')" if part.ndim == 2 else "with a row for each pair"
-            raise InputError(
-                f"{path} has shape {part.shape} and type {part.dtype}; allowed are rows of "
-                f"float16 or float32, an array of shape (pairs, width); save it again {fix}"
-            )
+        check_array(str(path), part, "save it again")
         if part.shape[1] != parts[0].shape[1]:
             raise InputError(
                 f"{path} is {part.shape[1]} wide and {paths[0].name} {parts[0].shape[1]}; "
@@ -241,7 +237,22 @@ def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     return Rows(parts, normalise, str(where))
 
 
-def check_shapes(location: Path, rows: Mapping[str, Rows], description: Mapping[str, Any]) -> None:
+def check_array(where: str, array: np.ndarray, mend: str) -> None:
+    """Refuse what is no array of shape (pairs, width) of float16 or float32.
+
+    ``where`` names it, and ``mend`` says what the one who made it can do.
+    """
+    if array.ndim != 2 or array.dtype not in (np.float16, np.float32):
+        fix = "with .astype('float32')" if array.ndim == 2 else "with a row for each pair"
+        raise InputError(
+            f"{where} has shape {array.shape} and type {array.dtype}; allowed are rows of "
+            f"float16 or float32, an array of shape (pairs, width); {mend} {fix}"
+        )
+
+
+def check_shapes(
+    location: str | Path, rows: Mapping[str, Rows], description: Mapping[str, Any]
+) -> None:
     """Refuse arrays of unequal shape, or of another than described."""
     n, dim = rows["image"].shape
     for values in rows.values():
@@ -295,8 +306,11 @@ def check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
     return found
 
 
-def check_rows(rows: Rows, blocks: int | None = None) -> None:
-    """Refuse rows that are not finite or not of unit norm, of all or of so many blocks."""
+def check_rows(rows: Rows, blocks: int | None = None, scale: str = _SCALE) -> None:
+    """Refuse rows that are not finite or not of unit norm, of all or of so many blocks.
+
+    ``scale`` says how rows are scaled.
+    """
     where = rows.where
     for start, values in islice(rows.blocks(_CHECKED), blocks):
         finite = np.isfinite(values).all(axis=1)
@@ -313,8 +327,7 @@ def check_rows(rows: Rows, blocks: int | None = None) -> None:
             fix = (
                 "drop the pair or embed it again"
                 if norms[row] == 0
-                else "rows have unit norm; set normalise: true in the config, or pass --config "
-                "normalise=true, to scale them"
+                else f"rows have unit norm; {scale}"
             )
             raise InputError(f"{where}: row {start + row} {kind}; {fix}")
 
