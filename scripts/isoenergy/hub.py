@@ -16,6 +16,8 @@ HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 4.0
 # What is read of an answer; a data set is described file by file.
 _MOST_BYTES = 2**24
+# Weights, configs and the tables of tokenizers.
+_LOADED = (".safetensors", ".json", ".txt", ".model")
 State = Literal["present", "open", "gated", "absent", "silent", "untold"]
 
 
@@ -67,6 +69,18 @@ def look_up(checkpoint: str, revision: str | None, file: str = "config.json") ->
     status, headers = _head(f"{where}/model.safetensors")
     size = headers.get("X-Linked-Size") or (headers.get("Content-Length") if status == 200 else "")
     return Checkpoint("open", int(size) if size and size.isdigit() else None)
+
+
+def checkpoint_files(folder: str | Path) -> list[Path]:
+    """Every file that an encoder may be loaded from, so that a change is noticed.
+
+    Parameters
+    ----------
+    folder : path
+        It need not be one: a name on the hub has no files here.
+    """
+    paths = sorted(Path(folder).glob("*"))
+    return [path for path in paths if path.suffix in _LOADED and path.is_file()]
 
 
 def look_up_dataset(name: str) -> Checkpoint:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoenergy.embed.adopt import adopt_store
+from isoenergy.embed.adopt import adopt_store, inspect_store
 from isoenergy.embed.store import open_store
-from isoenergy.files import write_npy, write_parquet
+from isoenergy.files import write_json, write_npy, write_parquet
 
 N, DIM = 12, 8
 IDS = [f"r{i}" for i in range(N)]
@@ -138,3 +138,20 @@ def test_a_second_folder_must_be_as_wide_as_the_first(tmp_path, sentence):
     assert not (tmp_path / "store.json").exists()
     adopt_store(first, tmp_path / "store.json", "first", False, first)
     assert (tmp_path / "store.json").exists()
+
+
+def test_stores_that_tell_encoders_that_differ_are_refused(tmp_path, sentence):
+    folders = [write_parts(tmp_path / name) for name in ("one", "other")]
+
+    def tell(folder, checkpoint):
+        encoder = {"checkpoint": checkpoint, "revision": None, "torch": str(folder)}
+        write_json(folder / "store.json", {"encoder": encoder})
+
+    inspect_store(folders[0], False, folders[1])
+    tell(folders[0], "a")
+    inspect_store(folders[0], False, folders[1])
+    tell(folders[1], "a")
+    inspect_store(folders[0], False, folders[1])
+    tell(folders[1], "b")
+    told = sentence(inspect_store, folders[0], False, folders[1])
+    assert f"{folders[0]} and {folders[1]} are by encoders that differ" in told

@@ -108,6 +108,28 @@ def test_store_of_another_width_is_refused(encode, make_store):
         encode(store=make_store("narrow", dim=8))
 
 
+OLD = {"checkpoint": "sha256:" + "0123456789ab" + 52 * "c", "revision": None}
+NEW = {"checkpoint": "who/model", "revision": "f00"}
+
+
+def test_store_of_another_encoder_is_refused(encode, make_store, make_checkpoint):
+    # What else a store tells of its encoder, versions for example, may differ.
+    store = make_store(encoder={**NEW, "torch": "2"})
+    with pytest.raises(InputError) as told:
+        encode(store=store, weights=make_checkpoint(encoder=OLD))
+    assert "was embedded by who/model at f00 and " in str(told.value)
+    assert "was trained on embeddings by sha256:0123456789ab...; a check" in str(told.value)
+    assert encode(store=store, weights=make_checkpoint(encoder=NEW)).exists()
+
+
+@pytest.mark.parametrize(("trained", "embedded"), [({}, NEW), ({"encoder": OLD}, {}), ({}, {})])
+def test_an_encoder_that_is_not_told_is_accepted(
+    encode, make_store, make_checkpoint, trained, embedded
+):
+    store = make_store(encoder=embedded)
+    assert encode(store=store, weights=make_checkpoint(**trained)).exists()
+
+
 def test_missing_checkpoint_is_refused(encode, tmp_path):
     with pytest.raises(InputError, match=r"config\.json does not exist"):
         encode(weights=tmp_path / "none" / "sae.safetensors")

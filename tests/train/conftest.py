@@ -59,7 +59,7 @@ def planted():
 
 @pytest.fixture
 def make_store(tmp_path):
-    def make(name="store", n=72, dim=12, seed=0):
+    def make(name="store", n=72, dim=12, seed=0, **description):
         _, image, text = planted_pairs(n, dim, seed)
         ids = [f"{name}-{i}" for i in range(n)]
         write_store(
@@ -67,7 +67,7 @@ def make_store(tmp_path):
             {"image": image, "text": text},
             pd.DataFrame({"id": ids}),
             {"image": ids, "text": ids},
-            {"dataset": name},
+            {"dataset": name, **description},
         )
         return tmp_path / name
 

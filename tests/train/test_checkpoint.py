@@ -33,6 +33,14 @@ def test_config_says_what_the_sae_is_and_how_it_was_trained(weights):
     }
 
 
+def test_config_says_which_encoder_the_store_is_by(train, make_store):
+    told = {"checkpoint": "who/model", "revision": "f00"}
+    store = make_store("told", encoder={**told, "torch": "2"})
+    for name, kept in (("by", {"store": store}), ("untold", {})):
+        trained = json.loads((train(name, **kept) / "config.json").read_text())["trained"]
+        assert trained.get("encoder") == (told if kept else None)
+
+
 @pytest.mark.parametrize("changed", [{"n_atoms": 13}, {"dim": 7}])
 def test_weights_of_another_size_are_refused(weights, changed):
     change(weights, **changed)

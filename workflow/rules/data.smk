@@ -81,6 +81,8 @@ rule read_folder:
         **resources_of("read_folder"),
     params:
         code("data/read_folder.py"),
+        # So that captions that were changed in their place are read again.
+        state_of_folder,
         folder=lambda w: RUN.config["folders"].get(w.dataset),
         dataset=lambda w: w.dataset,
         source=lambda w: RUN.datasets[w.dataset]["source"],
@@ -108,6 +110,7 @@ rule list_links:
         **resources_of("list_links"),
     params:
         code("data/list_links.py"),
+        state_of_links,
         dataset=lambda w: w.dataset,
         rows=lambda w: RUN.links(w.dataset),
         sample=RUN.config["download"]["sample"],

@@ -68,6 +68,8 @@ rule embed_dataset:
         **resources_of("embed_dataset"),
     params:
         code("embed/embed_dataset.py"),
+        # So that an encoder that was changed in its folder embeds again.
+        state_of_checkpoint,
         # What a killed job has finished stays here for the next one.
         work=f"{STORE}/parts.work",
         dataset=lambda w: w.dataset,
@@ -143,6 +145,8 @@ rule embed_range:
         **resources_of("embed_range"),
     params:
         code("embed/embed_range.py"),
+        # So that an encoder that was changed in its folder embeds again.
+        state_of_checkpoint,
         # What a killed job has finished stays here for the next one.
         work=f"{STORE}/ranges/{{part}}.work",
         dataset=lambda w: w.dataset,
@@ -183,6 +187,8 @@ rule join_ranges:
         **resources_of("join_ranges"),
     params:
         code("embed/join_ranges.py"),
+        # Ranges are gone by then: they alone would not be missed.
+        state_of_checkpoint,
         dataset=lambda w: w.dataset,
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         model=lambda w: w.model,
@@ -223,7 +229,7 @@ rule adopt_store:
     params:
         code("embed/adopt_store.py"),
         # So that embeddings that were changed in their place are checked and used again.
-        lambda w: state_of(RUN.datasets[w.dataset]["path"]),
+        lambda w: state_of(store_files(RUN.datasets[w.dataset]["path"])),
         path=lambda w: RUN.datasets[w.dataset]["path"],
         name=lambda w: w.dataset,
         normalise=RUN.config["normalise"],

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 from isoenergy.data.download import own_address
-from isoenergy.data.published import lacks_index
+from isoenergy.data.links import link_files
+from isoenergy.data.published import lacks_index, listing_files
 from isoenergy.embed.layout import store_files
 from isoenergy.encode.codes import FILES as CODE_FILES
 from isoenergy.encode.codes import SOURCE_FILES
+from isoenergy.hub import checkpoint_files
 from isoenergy.measure.accounting import ALL_MODELS, ASKED, COUNTS, MODEL_COUNTS, PAPER_ROWS
 from isoenergy.measure.baselines import BASELINE_METRICS, BASELINES
 from isoenergy.measure.composed import COMPOSED_METRICS, QUERIES
@@ -91,10 +93,32 @@ def parts_per_job():
     return RUN.config["embed"]["range"] // RUN.config["embed"]["part"]
 
 
-def state_of(folder):
-    """Names, sizes and times of the files of a store made elsewhere."""
-    told = [(path, path.stat()) for path in store_files(folder)]
+def state_of(paths):
+    """Names, sizes and times of files that are not of the results and are read where they lie.
+
+    As a param they have a job made again when they change; of what is on the hub there are none.
+    """
+    told = [(path, path.stat()) for path in paths]
     return [f"{path.name} {state.st_size} {state.st_mtime_ns}" for path, state in told]
+
+
+def state_of_checkpoint(wildcards):
+    """The state of an encoder's files, where it is loaded from a folder of the user."""
+    if RUN.is_local(wildcards.model):
+        return []
+    return state_of(checkpoint_files(RUN.models[wildcards.model]["checkpoint"]))
+
+
+def state_of_folder(wildcards):
+    """The state of what lists a data set that is read from a folder of the user."""
+    row, folder = RUN.datasets[wildcards.dataset], RUN.config["folders"].get(wildcards.dataset)
+    return state_of(listing_files(folder, row["source"], row["split"])) if folder else []
+
+
+def state_of_links(wildcards):
+    """The state of the files of the user that list the links of a data set."""
+    metadata = RUN.config["download"]["lists"].get(wildcards.dataset)
+    return state_of(link_files(metadata)) if metadata else []
 
 
 def sae_folder(model, sae, n, dataset=RUN.train):

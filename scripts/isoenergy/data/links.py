@@ -86,9 +86,16 @@ def list_links(
 Opener = Callable[[str], IO[bytes]]
 
 
-def _local(path: Path) -> tuple[list[str], Opener]:
+def link_files(metadata: str | Path) -> list[Path]:
+    """The parquet files of a list of the user's own, by name; none where there are none."""
+    path = Path(metadata)
     files = sorted(path.glob("**/*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
+    return [file for file in files if file.is_file()]
+
+
+def _local(path: Path) -> tuple[list[str], Opener]:
+    files = link_files(path)
+    if not files:
         raise InputError(
             f"{path} is neither a parquet file nor a folder of such; correct the key download.lists"
         )

@@ -116,6 +116,28 @@ def is_published(files: Unpacked, source: str, split: str | None) -> bool:
     return name is not None and any(files.has(f"{where}{name}") for where in ("", "captions/"))
 
 
+def listing_files(folder: str | Path, source: str, split: str | None) -> list[Path]:
+    """What says which pictures and texts a data set in a folder has, so that a change is noticed.
+
+    Tables, annotations and classes, and zip archives; not pictures that lie there as files.
+
+    Parameters
+    ----------
+    folder : path
+        It need not be there.
+    source : str
+    split : str or None
+    """
+    folder = Path(folder)
+    captions = [caption_file(name, split) for name in CATEGORIES] if source == "fashioniq" else []
+    names = [*TABLES, "classes.json", landmark(source, split), *captions]
+    names += [f"captions/{name}" for name in captions]
+    paths = {folder / name for name in names if name} | set(folder.glob("*.zip"))
+    if source == "imagenet":
+        paths.add(_class_index(Unpacked(folder)) or folder / CLASS_INDEX)
+    return sorted(path for path in paths if path.is_file())
+
+
 @LAYOUTS.register("coco")
 def read_coco(files: Unpacked, dataset: str, split: str | None) -> Listing:
     """COCO 2017: a row for every caption, pictures in the order of the file (SPEC 1.3).

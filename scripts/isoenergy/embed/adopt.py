@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from isoenergy.embed.store import FORMAT, check_ids, check_rows, check_shapes, open_arrays
+from isoenergy.embed.store import (
+    FORMAT,
+    check_ids,
+    check_rows,
+    check_shapes,
+    encoder_of,
+    open_arrays,
+)
 from isoenergy.errors import InputError
-from isoenergy.files import write_json
+from isoenergy.files import read_json, write_json
 
 
 def inspect_store(
@@ -24,7 +32,8 @@ def inspect_store(
     Raises
     ------
     InputError
-        As :func:`open_store`, but for ids, or if the two are not of one width.
+        As :func:`open_store`, but for ids, or if the two are not of one width or tell encoders
+        that differ.
     """
     path = Path(path)
     rows = open_arrays(path, normalise)
@@ -36,6 +45,12 @@ def inspect_store(
             raise InputError(
                 f"{path} has rows of {dim} and {beside} rows of {other}; both must be embeddings "
                 "by one encoder"
+            )
+        encoders = [_encoder(path), _encoder(Path(beside))]
+        if all(encoders) and encoders[0] != encoders[1]:
+            raise InputError(
+                f"{path} and {beside} are by encoders that differ, as their store.json say; both "
+                "must be embeddings by one"
             )
     for values in rows.values():
         check_rows(values, None if whole else 1)
@@ -67,7 +82,7 @@ def adopt_store(
     Raises
     ------
     InputError
-        As :func:`open_store`, or if the two are not of one width.
+        As :func:`open_store`, or if the two are not of one width or tell encoders that differ.
     """
     path = Path(path).resolve()
     n, dim = inspect_store(path, normalise, beside, whole=True)
@@ -86,3 +101,9 @@ def adopt_store(
             "ids": {"metadata": ids},
         },
     )
+
+
+def _encoder(folder: Path) -> dict[str, Any] | None:
+    """Which encoder a folder is by, where a store.json that this workflow wrote lies there."""
+    path = folder / "store.json"
+    return encoder_of(read_json(path)) if path.exists() else None

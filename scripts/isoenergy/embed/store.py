@@ -152,9 +152,22 @@ class EmbeddingStore:
         """Width of the embeddings."""
         return self.image.shape[1]
 
+    @property
+    def encoder(self) -> dict[str, Any] | None:
+        """``checkpoint`` and ``revision`` that it is by, where ``store.json`` tells."""
+        return encoder_of(self.description)
+
     def metadata(self) -> pd.DataFrame:
         """Metadata of every row, in row order; only ``id`` where the store has none."""
         return _read_metadata(_location(self.path, self.description), len(self))
+
+
+def encoder_of(description: object) -> dict[str, Any] | None:
+    """``checkpoint`` and ``revision`` of the encoder that a ``store.json`` tells, if it does."""
+    told = description.get("encoder") if isinstance(description, Mapping) else None
+    if not isinstance(told, Mapping) or not told.get("checkpoint"):
+        return None
+    return {key: told.get(key) for key in ("checkpoint", "revision")}
 
 
 def _location(path: Path, description: Mapping[str, Any]) -> Path:

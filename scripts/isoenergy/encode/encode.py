@@ -12,10 +12,9 @@ from scipy.sparse import csr_matrix
 from isoenergy.embed.store import Rows, open_store
 from isoenergy.embed.triplets import open_triplets
 from isoenergy.encode.codes import Block, write_blocks
-from isoenergy.errors import InputError
 from isoenergy.files import hash_file, hash_strings
 from isoenergy.progress import Progress
-from isoenergy.train.checkpoint import load_sae
+from isoenergy.train.checkpoint import load_sae_for
 from isoenergy.train.sae import SAE
 
 
@@ -84,15 +83,10 @@ def encode_store(
     Raises
     ------
     InputError
-        If checkpoint or store is broken, or their widths differ.
+        If checkpoint or store is broken, or their widths or encoders differ.
     """
-    sae = load_sae(weights)
     opened = open_store(store)
-    if opened.dim != sae.dim:
-        raise InputError(
-            f"{store} is {opened.dim} wide and {weights} was trained on {sae.dim}; "
-            "a checkpoint encodes stores of its own model only"
-        )
+    sae = load_sae_for(opened, weights)
     if opened.source is None:
         ids = next(iter(opened.description.get("ids", {}).values()), "")
         sides = {"image": opened.image, "text": opened.text}

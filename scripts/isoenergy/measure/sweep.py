@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.encode.encode import encode_blocks
-from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY, AtomEnergies, Moments, energies_of
 from isoenergy.measure.metric import write_metric
@@ -18,7 +17,7 @@ from isoenergy.measure.reconstruction import BATCH, Errors, reconstruct
 from isoenergy.measure.selection import RULES, select_beta, selection_metrics
 from isoenergy.measure.vectors import blocks, mean_vector
 from isoenergy.progress import Progress
-from isoenergy.train.checkpoint import load_sae
+from isoenergy.train.checkpoint import load_sae_for
 from isoenergy.train.sae import SAE
 
 
@@ -131,7 +130,7 @@ def measure_sweep(
     Raises
     ------
     InputError
-        If a checkpoint or the store is broken, or their widths differ.
+        If a checkpoint or the store is broken, or their widths or encoders differ.
     """
     import pandas as pd
 
@@ -139,12 +138,7 @@ def measure_sweep(
     rows, means = [], (mean_vector(opened.image), mean_vector(opened.text))
     with Progress(f"measure {what}", 2 * len(opened) * len(weights), "rows") as bar:
         for path, beta in zip(weights, betas, strict=True):
-            sae = load_sae(path)
-            if sae.dim != opened.dim:
-                raise InputError(
-                    f"{store} is {opened.dim} wide and {path} was trained on {sae.dim}; "
-                    "a checkpoint encodes stores of its own model only"
-                )
+            sae = load_sae_for(opened, path)
             rows.append({"beta": beta, **measure_swept(sae, opened, means, block, tau, bar)})
     sweep = pd.DataFrame(rows).sort_values("beta", ignore_index=True)
     runs = [sweep[name].to_numpy() for name in ("beta", "r2", "share_degenerate")]

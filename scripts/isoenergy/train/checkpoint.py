@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import isoenergy.train.architectures  # noqa: F401
+from isoenergy.embed.store import EmbeddingStore
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, replacing, write_json
 from isoenergy.train.sae import ARCHITECTURES, SAE
@@ -88,3 +91,42 @@ def load_sae(weights: str | Path) -> SAE:
         reason = str(error).splitlines()[0]
         raise InputError(f"{weights} is no checkpoint of its config.json ({reason})") from None
     return sae.eval()
+
+
+def load_sae_for(store: EmbeddingStore, weights: str | Path) -> SAE:
+    """Load a checkpoint that is to encode a store.
+
+    Parameters
+    ----------
+    store : EmbeddingStore
+    weights : path
+        As for :func:`load_sae`.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_sae`, or if it was trained on embeddings of another width or, where both
+        tell their encoder, by another one.
+    """
+    sae = load_sae(weights)
+    if store.dim != sae.dim:
+        raise InputError(
+            f"{store.path} is {store.dim} wide and {weights} was trained on {sae.dim}; "
+            "a checkpoint encodes stores of its own model only"
+        )
+    trained = read_json(Path(weights).parent / "config.json").get("trained")
+    encoder = trained.get("encoder") if isinstance(trained, Mapping) else None
+    if encoder and store.encoder and encoder != store.encoder:
+        raise InputError(
+            f"{store.path} was embedded by {_told(store.encoder)} and {weights} was trained on "
+            f"embeddings by {_told(encoder)}; a checkpoint encodes stores of its own encoder only, "
+            f"delete what is older, {store.path} or {Path(weights).parent}, and run again"
+        )
+    return sae
+
+
+def _told(encoder: Mapping[str, Any]) -> str:
+    """An encoder for a message, hashes of weights cut to their first digits."""
+    checkpoint = re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1...", str(encoder.get("checkpoint")))
+    revision = encoder.get("revision")
+    return f"{checkpoint} at {revision}" if revision else checkpoint

@@ -106,6 +106,7 @@ def train_saes(store: str | Path, saes: list[Recipe], memory: float = 4.0) -> No
             tables = fit_together(fits, image, text, data)
             for recipe, fitted, table in zip(group, fits, tables, strict=True):
                 trained = {**asdict(recipe.training), "rows": len(opened), "seed": recipe.seed}
+                trained |= {"encoder": opened.encoder} if opened.encoder else {}
                 if ranks.rank() == 0:
                     paths = recipe.weights, recipe.config
                     write_parquet(recipe.history, table)
