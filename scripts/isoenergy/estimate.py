@@ -124,12 +124,20 @@ def rows_of(run: Run, name: str) -> tuple[int, int]:
 
 
 def shape_of(folder: str) -> tuple[int, int]:
-    """Rows and width of the images of a store made elsewhere, by the headers of its files."""
+    """Rows and width of the images of a store made elsewhere, by the headers of its files.
+
+    Raises
+    ------
+    InputError
+        If one is missing, is no array, or has no rows and columns.
+    """
     from isoenergy.embed.layout import find_arrays
     from isoenergy.files import open_npy
 
     shapes = [open_npy(path).shape for path in find_arrays(Path(folder))["image"]]
-    return sum(shape[0] for shape in shapes), shapes[0][-1]
+    if any(len(shape) != 2 for shape in shapes):
+        raise InputError(f"{folder} has arrays without rows and columns")
+    return sum(rows for rows, _ in shapes), shapes[0][1]
 
 
 def told_time(time: float) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoenergy.config import size_problem
 from isoenergy.data.download import why_not
 from isoenergy.devices import count_gpus
 from isoenergy.errors import InputError
@@ -315,15 +314,13 @@ def _store(run: Run, name: str) -> Item:
         rows, dim = inspect_store(folder, config["normalise"], beside)
     except InputError as error:
         return Item("store", name, f"refused: {folder}", missing=f"data set {name}: {error}")
-    state, lacking = f"{rows:,} rows of {dim} in {folder}", None
+    state = f"{rows:,} rows of {dim} in {folder}"
     if name == run.train:
-        problems = (size_problem(run, model, sae, dim) for model, sae in run.trained())
-        lacking = next(filter(None, problems), None)
         training = config["sae_training"]
         steps = training["epochs"] * -(-rows // training["batch_size"])
         if steps < FEW_STEPS:
             state += f"; only {steps} steps of training, raise sae_training.epochs"
-    return Item("store", name, state, missing=lacking)
+    return Item("store", name, state)
 
 
 def _disk(run: Run, root: Path, needed: Needed) -> Item:

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 
 FAULTS = [
@@ -209,6 +210,20 @@ STORE_FAULTS = [
     ({"store": "{}/images.npy"}, "key store is .*images.npy, which is not a folder; put images"),
     ({"datasets.transfer": [], "test_store": "{}"}, "key test_store is given without store; "),
 ]
+
+
+def test_more_non_zeros_than_a_store_has_atoms_are_refused(changed, tmp_path, refusal, load):
+    for name in ("image", "text"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((3, 32), dtype=np.float16))
+    own = {"store": str(tmp_path), "sae.expansion": 2, "sae.l0": 65}
+    assert refusal(changed("store", own)) == (
+        f"my.yaml: key sae.l0 gives SAE 65 non-zeros per code, but on {tmp_path.name} it has only "
+        "K = 2 x 32 = 64 atoms; allowed is 1..K"
+    )
+    load(changed("store", own | {"sae.l0": 64}))
+    # What is no store at all is told by the check of the store.
+    np.save(tmp_path / "image.npy", np.float32(1))
+    load(changed("store", own))
 
 
 @pytest.mark.parametrize(("changes", "told"), STORE_FAULTS)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -97,6 +98,18 @@ def test_a_store_that_does_not_exist_stops_with_one_sentence(workflow):
     sentence = _sentence(done)
     assert "key store is no/such/folder, which is not a folder" in sentence
     assert "\n" not in sentence
+
+
+def test_a_store_too_narrow_for_its_codes_stops_a_dry_run(root, workflow, tmp_path):
+    for name in ("image", "text"):
+        np.save(tmp_path / f"{name}.npy", np.eye(4, dtype=np.float32))
+    config = yaml.safe_load((root / "config/store.yaml").read_text())
+    config["sae"]["l0"] = 100
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    words = ("--configfile", str(tmp_path / "mine.yaml"), "--config", f"store={tmp_path}")
+    done = workflow.run("--dry-run", *words)
+    assert done.returncode == 1
+    assert re.search(r"sae\.l0 gives SAE 100 .*K = \d+ x 4 = \d+ atoms", _sentence(done))
 
 
 @pytest.mark.parametrize("words", [("table_01",), ("--cores", "all", "--use-conda")])
