@@ -75,6 +75,13 @@ def test_a_folder_is_asked_of_nobody(loopback, tmp_path):
     assert loopback.asked == []
 
 
+@pytest.mark.parametrize("name", ["./tiny", "/no/such/folder", "~/tiny", "a/b/c", "two words"])
+def test_what_can_be_no_name_is_asked_of_nobody(loopback, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    assert hub.look_up(name, None) == hub.Checkpoint("nameless")
+    assert loopback.asked == []
+
+
 def test_the_local_cache_is_enough_without_a_network(monkeypatch, tmp_path):
     from huggingface_hub import constants
 

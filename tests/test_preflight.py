@@ -99,6 +99,7 @@ def test_the_quick_config_needs_its_pictures_and_no_gpu(root, tmp_path, machine)
     [
         ("gated", "model CLIP (openai/clip-vit-base-patch32) is gated: accept its licence"),
         ("absent", "model CLIP: the hub has no openai/clip-vit-base-patch32 at revision "),
+        ("nameless", "model CLIP: openai/clip-vit-base-patch32 is neither a folder nor a name on"),
         ("silent", "the model hub cannot be reached, and CLIP is not in the local cache"),
     ],
 )

@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 4.0
 _MOST_BYTES = 2**24
 # Weights, configs and the tables of tokenizers.
 _LOADED = (".safetensors", ".json", ".txt", ".model")
-State = Literal["present", "open", "gated", "absent", "silent", "untold"]
+State = Literal["present", "open", "gated", "absent", "silent", "untold", "nameless"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Checkpoint:
 
     Attributes
     ----------
-    state : {"present", "open", "gated", "absent", "silent", "untold"}
+    state : {"present", "open", "gated", "absent", "silent", "untold", "nameless"}
         On this machine; on the hub for everyone, or for those who were let in alone; not on the
-        hub; the hub does not answer; or it is a tag, which open_clip alone can place.
+        hub; the hub does not answer; it is a tag, which open_clip alone can place; or neither a
+        folder nor a name that the hub could have.
     size : int or None
         Bytes of its weights, where the hub tells.
     """
@@ -51,12 +52,17 @@ def look_up(checkpoint: str, revision: str | None, file: str = "config.json") ->
         The file that every checkpoint of its family has.
     """
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     if ":" in checkpoint:
         return Checkpoint("untold")
     if Path(checkpoint).is_dir():
         return Checkpoint("present")
-    if isinstance(try_to_load_from_cache(checkpoint, file, revision=revision), str):
+    try:
+        cached = try_to_load_from_cache(checkpoint, file, revision=revision)
+    except HFValidationError:
+        return Checkpoint("nameless")
+    if isinstance(cached, str):
         return Checkpoint("present")
     if is_offline():
         return Checkpoint("silent")

@@ -180,6 +180,7 @@ _STATES = {
     "absent": "not on the hub",
     "silent": SILENT,
     "untold": "a tag of open_clip",
+    "nameless": "not on this machine",
 }
 
 
@@ -194,7 +195,10 @@ def _encoder(run: Run, model: str, told: Checkpoint) -> Item:
         "gated": f"model {model} ({row['checkpoint']}) is gated: accept its licence on the hub "
         "and run `hf auth login`",
         "absent": f"model {model}: the hub has no {row['checkpoint']} at revision "
-        f"{row['revision'] or 'main'}; correct config/models.tsv",
+        f"{row['revision'] or 'main'}, and {Path.cwd()} no such folder; correct config/models.tsv",
+        "nameless": f"model {model}: {row['checkpoint']} is neither a folder nor a name on the "
+        f"hub; correct config/models.tsv, where relative paths start at {Path.cwd()} (where "
+        "snakemake is called, or its --directory)",
     }
     size = f"{rounded(told.size / GB)} GB" if told.size else ""
     state = _STATES[told.state]

@@ -80,3 +80,17 @@ def test_captions_that_are_changed_in_their_folder_are_read_again(own):
     assert "Nothing to be done" in _planned(own, *words)
     _caption(own.folder / "data", "another picture")
     assert "read_folder" in _planned(own, *words)
+
+
+def test_a_checkpoint_whose_folder_is_not_there_stops_with_one_sentence(own):
+    words = _configure(own)
+    (own.folder / "encoder").rename(own.folder / "moved")
+    table = own.root / "config/models.tsv"
+    table.write_text(table.read_text().replace("\tencoder\t", "\t./encoder\t"))
+    for target in ("preflight", f"embed_{MODEL}"):
+        done = own.run(target, *words)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert f"model {MODEL}: ./encoder is neither a folder nor a name on the hub" in done.stderr
+        assert f"relative paths start at {own.folder} (where" in done.stderr
+    assert not (own.folder / "results").exists()

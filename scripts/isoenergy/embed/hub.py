@@ -78,7 +78,10 @@ def _why(spec: EncoderSpec, error: BaseException) -> str:
     if raised(errors.RepositoryNotFoundError) or _denied(chain):
         return f"the hub has no such model, or it is private; {table}, or {log_in}"
     if raised(errors.HFValidationError):
-        return f"it is neither a folder nor a name on the hub; {table}"
+        return (
+            f"it is neither a folder nor a name on the hub; {table}, where relative paths start at "
+            f"{Path.cwd()}"
+        )
     if raised(errors.RemoteEntryNotFoundError):
         return f"revision {revision} lacks a file of a model of family {spec.family}; {table}"
     if raised(errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
