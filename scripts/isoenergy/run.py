@@ -25,7 +25,8 @@ NEEDS = {
     "comparison": "a list of SAEs of its name under comparisons",
     "sweep": "a beta_sweep",
     "toy": "a block toy that is not null",
-    "transfer": "a data set under datasets.transfer",
+    "transfer": "a data set under datasets.transfer, or with store=FOLDER a second one, "
+    "test_store=OTHER",
     "classes": "a data set under datasets.classes",
     "edits": "a data set under datasets.edits",
     "captions": "captions, which a store has in a column caption of its metadata",

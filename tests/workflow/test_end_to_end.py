@@ -282,6 +282,9 @@ def test_a_store_of_real_photographs_and_captions(root, workflow, tmp_path):
     assert np.isfinite(_metric(outliers))
     caption = (results / "tables/table_summary.txt").read_text()
     assert "On test, which no SAE is trained on, the same SAEs" in caption
+    # The store's name stands for its encoder and for its pairs, once.
+    caption = (results / "tables/table_03.txt").read_text()
+    assert "Every SAE of the run on train: " in caption
     assert (results / "figures/figure_03.png").exists()
 
 

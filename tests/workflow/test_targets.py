@@ -50,7 +50,11 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
         ("config", "table_factors", "known factors, which only rendered scenes have"),
         ("store", "table_factors", "known factors, which only rendered scenes have"),
         ("store", "table_08", "a data set under datasets.edits"),
-        ("store", "table_10", "a data set under datasets.transfer"),
+        (
+            "store",
+            "table_10",
+            "a data set under datasets.transfer, or with store=FOLDER a second one, test_store=OTHER",
+        ),
         ("store", "table_11", "a data set under datasets.classes"),
         ("store", "figure_18", "captions, which a store has in a column caption of its metadata"),
         ("store", "figure_26", "data sets with pictures, which a store has none of"),
@@ -61,7 +65,16 @@ def test_a_target_that_the_config_cannot_give_is_refused(
 ):
     done = workflow.run("--dry-run", target, *_arguments(root, name, tmp_path))
     assert done.returncode != 0
-    assert f"target {target} needs {needs}; " in done.stderr
+    _, _, told = done.stderr.partition(f"target {target} needs {needs}; ")
+    # And no list of all that there are.
+    assert told == "`all` makes every target that this config has\n"
+
+
+def test_no_caption_names_a_store_twice_in_a_breath(root):
+    """Its name is that of the model and of the data set; one field has it once."""
+    beside = r"\{(first_model|train)\}\W+(\w+\W+)?\{(first_model|train)\}"
+    twice = [row["target"] for row in _targets(root) if re.search(beside, row["caption"])]
+    assert twice == []
 
 
 def test_a_figure_of_the_last_model_measures_that_model_alone(workflow, root):

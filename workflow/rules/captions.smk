@@ -61,6 +61,8 @@ ELSEWHERE_WORDS = (
 WORDS = {
     "train": RUN.train,
     "first_model": MODELS[0],
+    # A store of its name alone stands for its encoder too.
+    "first_model_and_train": " and ".join(dict.fromkeys([MODELS[0], RUN.train])),
     "aligned": RUN.aligned()[0],
     "insertion": str(RUN.config["measure"]["insertion"]),
     "models": told(RUN.models, MODELS),

@@ -167,7 +167,7 @@ def check_targets(targets):
         if target in RUN.targets and target not in known:
             stop(
                 f"{CONFIG_FILE}: target {target} needs {NEEDS[RUN.targets[target]['needs']]}; "
-                f"allowed are {', '.join(known)}"
+                "`all` makes every target that this config has"
             )
         is_file = "/" in target or Path(target).exists()
         is_rule = target in {rule.name for rule in workflow.rules}
