@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -125,6 +126,37 @@ def test_a_folder_stands_for_what_cannot_be_downloaded(root, tmp_path, machine):
     assert "nor annotations/captions_val2017.json as it is published" in told
     (tmp_path / "mine/pairs.csv").write_text("image,caption\n")
     assert _missing(named, tmp_path) == []
+
+
+def test_too_few_pairs_of_a_folder_are_told(root, tmp_path, machine):
+    machine(checkpoint=Checkpoint("open"))
+
+    def written(count, paths=None, **changes):
+        # A caption may go over lines.
+        lines = [f'{i}.png,"picture\n{i}"' for i in range(count)]
+        (tmp_path / "pairs.csv").write_text("\n".join(["image,caption", *lines]) + "\n")
+        run = _run(root, "quick", folders={"coco-val": str(tmp_path)}, **changes)
+        return preflight.write_items(preflight.inspect(run, tmp_path, _needed(run, paths)))
+
+    # 8 epochs of two batches of 512.
+    told = "only 16 steps of training, raise sae_training.epochs"
+    assert f"training  coco-val  600 pairs; {told}" in written(600)
+    # 25 batches are 200 steps.
+    assert "steps of training" in written(24 * 512)
+    assert "steps of training" not in written(24 * 512 + 1)
+    # Of many rows few may be asked for.
+    assert f"600 pairs; {told}" in written(24 * 512 + 1, rows={"coco-val": 600})
+    # And pictures alone are no training.
+    assert "steps of training" not in written(600, ["results/quick/data/coco-val/pairs.parquet"])
+
+
+def test_too_few_pairs_of_a_table_in_parquet_are_told(root, tmp_path, machine):
+    table = pd.DataFrame({"image": ["0.png"] * 600, "caption": "a"})
+    table.to_parquet(tmp_path / "pairs.parquet")
+    run = _run(root, "quick", folders={"coco-val": str(tmp_path)})
+    assert "600 pairs; only 16 steps" in preflight.write_items(
+        preflight.inspect(run, tmp_path, _needed(run))
+    )
 
 
 def test_a_list_of_links_that_the_hub_keeps_back_is_told(root, tmp_path, machine, monkeypatch):

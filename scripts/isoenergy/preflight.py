@@ -145,6 +145,7 @@ def inspect(
         items.append(_fetcher(run, root))
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
     items += [_encoder(run, m, told[m]) for m in hub]
+    items += _training(run, root, needed)
     items.append(_disk(run, root, needed))
     items.append(_gpu(run, needed, queued))
     return items
@@ -319,12 +320,36 @@ def _store(run: Run, name: str) -> Item:
     except InputError as error:
         return Item("store", name, f"refused: {folder}", missing=f"data set {name}: {error}")
     state = f"{rows:,} rows of {dim} in {folder}"
-    if name == run.train:
-        training = config["sae_training"]
-        steps = training["epochs"] * -(-rows // training["batch_size"])
-        if steps < FEW_STEPS:
-            state += f"; only {steps} steps of training, raise sae_training.epochs"
+    if name == run.train and (told := _few_steps(run, rows)):
+        state += f"; {told}"
     return Item("store", name, state)
+
+
+def _few_steps(run: Run, pairs: int) -> str | None:
+    """A warning where so many pairs make few steps of training."""
+    training = run.config["sae_training"]
+    steps = training["epochs"] * -(-pairs // training["batch_size"])
+    if steps >= FEW_STEPS:
+        return None
+    return f"only {steps} steps of training, raise sae_training.epochs"
+
+
+def _training(run: Run, root: Path, needed: Needed) -> list[Item]:
+    """The same of a data set that is embedded here, where its number of pairs is known."""
+    from isoenergy.data.folder import count_rows
+
+    name = run.train
+    if not needed.trains or run.adopted(name):
+        return []
+    folder, enough = (
+        run.config["folders"].get(name),
+        FEW_STEPS * run.config["sae_training"]["batch_size"],
+    )
+    listed = count_rows(root / folder, enough) if folder is not None else None
+    known = [run.config["rows"].get(name), listed or run.datasets[name]["rows"]]
+    pairs = min(filter(None, known), default=enough)
+    told = _few_steps(run, pairs)
+    return [Item("training", name, f"{pairs:,} pairs; {told}")] if told else []
 
 
 def _disk(run: Run, root: Path, needed: Needed) -> Item:

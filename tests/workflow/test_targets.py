@@ -53,7 +53,8 @@ def test_every_target_is_planned_under_each_config(workflow, root, tmp_path, nam
         (
             "store",
             "table_10",
-            "a data set under datasets.transfer, or with store=FOLDER a second one, test_store=OTHER",
+            "a data set under datasets.transfer, or with store=FOLDER a second one, "
+            "test_store=OTHER",
         ),
         ("store", "table_11", "a data set under datasets.classes"),
         ("store", "figure_18", "captions, which a store has in a column caption of its metadata"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,6 +49,22 @@ def find_table(folder: str | Path) -> Path:
     raise InputError(
         f"{folder} has no {' or '.join(TABLES)}; a data folder holds one, with a row per pair"
     )
+
+
+def count_rows(folder: str | Path, most: int) -> int | None:
+    """Rows of the table of a data folder, at most so many; None where none can be read."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        path = find_table(folder)
+        if path.suffix == ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = islice(filter(None, csv.reader(file)), most + 1)
+                return max(sum(1 for _ in rows) - 1, 0)
+        return min(ParquetFile(path).metadata.num_rows, most)
+    except (InputError, ArrowException, csv.Error, ValueError, OSError):
+        return None
 
 
 def find_layout(files: Unpacked, source: str, split: str | None) -> str:
