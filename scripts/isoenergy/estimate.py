@@ -15,7 +15,7 @@ from isoenergy.run import Run
 PICTURE_BYTES, OTHER_BYTES, PICTURES_PER_SECOND, PAIRS_PER_SECOND = 100_000, 1e8, 400, 50_000
 # On one CPU core, with room for slower machines: ViT-B/32, whose embeddings are 512 wide, and an
 # SAE of 2,048 atoms of 256 with 20 non-zeros per code. Two idle cores of an AMD EPYC took 30
-# pictures, 250 captions (half of both by MKL) and 8,900 pairs a second (benchmarks/embedding.py and
+# pictures, 235 captions (half of both by MKL) and 8,900 pairs a second (benchmarks/embedding.py and
 # training.py). Wider encoders are larger.
 CPU_PICTURES_PER_SECOND, CPU_TEXTS_PER_SECOND, CPU_PAIRS_PER_SECOND = 6, 40, 2_000
 SMALL_WIDTH, LARGER = 512, 10
