@@ -10,7 +10,7 @@ import yaml
 
 from isoenergy.adoption import STORE, adopt_stores, name_stores
 from isoenergy.errors import InputError
-from isoenergy.estimate import shape_of
+from isoenergy.estimate import width_of
 from isoenergy.run import COCO, EDITS, LOCAL, Run
 from isoenergy.schema import check, choose, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
@@ -214,29 +214,22 @@ def _width(run: Run, model: str) -> int | None:
     if not run.adopted(run.train):
         return run.models[model]["dim"]
     try:
-        return shape_of(run.datasets[run.train]["path"])[1]
+        return width_of(run.datasets[run.train]["path"])
     except InputError:
         return None
-
-
-def _size_problem(run: Run, model: str, sae: str, dim: int) -> str | None:
-    """What is wrong with the l0 of an SAE on embeddings of this width."""
-    expansion, l0 = run.sae_sizes(sae)
-    if l0 <= expansion * dim:
-        return None
-    return (
-        f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
-        f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
-    )
 
 
 def _size_problems(run: Run) -> Iterator[str]:
     swept = [(model, run.config["beta_sweep"]["sae"]) for model in run.swept()]
     widths = {model: _width(run, model) for model in run.config["models"]}
     for model, sae in dict.fromkeys([*run.trained(), *swept]):
+        expansion, l0 = run.sae_sizes(sae)
         dim = widths[model]
-        if dim is not None and (problem := _size_problem(run, model, sae, dim)):
-            yield problem
+        if dim is not None and l0 > expansion * dim:
+            yield (
+                f"key sae.l0 gives {sae} {l0} non-zeros per code, but on {model} it has only "
+                f"K = {expansion} x {dim} = {expansion * dim} atoms; allowed is 1..K"
+            )
         if run.saes[sae]["alignment"] == "none" and run.saes[sae]["beta"] != 0:
             yield f"config/saes.tsv: {sae} has a beta but no alignment; set beta to 0"
 

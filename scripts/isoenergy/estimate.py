@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,13 +132,30 @@ def shape_of(folder: str) -> tuple[int, int]:
     InputError
         If one is missing, is no array, or has no rows and columns.
     """
+    shapes = list(_shapes(folder))
+    return sum(rows for rows, _ in shapes), shapes[0][1]
+
+
+def width_of(folder: str) -> int:
+    """Width of the embeddings of a store made elsewhere, by the header of its first file.
+
+    Raises
+    ------
+    InputError
+        As :func:`shape_of`.
+    """
+    return next(_shapes(folder))[1]
+
+
+def _shapes(folder: str) -> Iterator[tuple[int, int]]:
     from isoenergy.embed.layout import find_arrays
     from isoenergy.files import open_npy
 
-    shapes = [open_npy(path).shape for path in find_arrays(Path(folder))["image"]]
-    if any(len(shape) != 2 for shape in shapes):
-        raise InputError(f"{folder} has arrays without rows and columns")
-    return sum(rows for rows, _ in shapes), shapes[0][1]
+    for path in find_arrays(Path(folder))["image"]:
+        shape = open_npy(path).shape
+        if len(shape) != 2:
+            raise InputError(f"{folder} has arrays without rows and columns")
+        yield shape
 
 
 def told_time(time: float) -> str:

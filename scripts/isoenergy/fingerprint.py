@@ -38,7 +38,7 @@ def fingerprint(
     chosen = chosen or {}
     library = Path(library)
     seen: dict[str, str] = {}
-    own, imports = _read(Path(script))
+    own, imports, _ = _read(Path(script))
     waiting = list(imports)
     while waiting:
         name = waiting.pop()
@@ -48,7 +48,7 @@ def fingerprint(
         if name in chosen:
             waiting += [module for module in chosen[name] if module not in seen]
             continue
-        seen[name], imports = _read(path)
+        seen[name], imports, _ = _read(path)
         waiting += imports
     digest = hashlib.sha256(own.encode())
     for name in sorted(seen):
@@ -71,17 +71,13 @@ def registered(registry: str, module: str, library: str | Path) -> dict[str, str
         Folder that holds the package ``isoenergy``.
     """
     library = Path(library)
-    _, imports = _read(_existing(module, library))
-    found = {}
-    for name in imports:
-        for node in ast.walk(ast.parse(_existing(name, library).read_text(encoding="utf-8"))):
-            match node:
-                case ast.Call(
-                    func=ast.Attribute(value=ast.Name(id=of), attr="register"),
-                    args=[ast.Constant(value=entry)],
-                ) if of == registry:
-                    found[entry] = name
-    return found
+    _, imports, _ = _read(_existing(module, library))
+    return {
+        entry: name
+        for name in imports
+        for of, entry in _read(_existing(name, library))[2]
+        if of == registry
+    }
 
 
 def _existing(name: str, library: Path) -> Path:
@@ -101,19 +97,31 @@ def _path(name: str, library: Path) -> Path | None:
 
 
 @cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Hash of the syntax tree without docstrings, and the modules of the package it imports."""
+def _read(path: Path) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Of a module: the hash of its syntax tree without docstrings, what it imports and registers.
+
+    Imports are modules of the package; what it registers are pairs of registry and entry.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names: list[str] = []
+    entries: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             # "from package import module" imports the module too, if it is one.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=registry), attr="register"),
+                    args=[ast.Constant(value=str(entry))],
+                ):
+                    entries.append((registry, entry))
         elif isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 node.body = body[1:]
     code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return code, tuple(name for name in names if name.split(".")[0] == PACKAGE)
+    own = tuple(name for name in names if name.split(".")[0] == PACKAGE)
+    return code, own, tuple(entries)

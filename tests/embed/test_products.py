@@ -4,7 +4,7 @@ import torch
 import transformers
 from torch import nn
 
-from isoenergy.embed import products
+from isoenergy import onednn
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.embed.encoders import load_encoder
 from isoenergy.embed.pretrain import build_image_processor, build_tokenizer
@@ -17,7 +17,7 @@ MKL = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(7, 40), (2, 5, 40), (1, 1, 40), (0, 40)])
 def test_a_packed_layer_is_the_layer(bias, shape, monkeypatch):
-    monkeypatch.setattr(products, "PRODUCT_ROWS", 3)
+    monkeypatch.setattr(onednn, "PRODUCT_ROWS", 3)
     torch.manual_seed(0)
     layer = nn.Linear(40, 24, bias=bias)
     x = torch.randn(*shape)

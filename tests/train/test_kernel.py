@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from isoenergy import onednn
 from isoenergy.train import kernel
 from isoenergy.train.kernel import LANES, choose_lazily
 
@@ -87,7 +88,7 @@ def test_all_nan_ends():
 
 @pytest.mark.parametrize("rows", [0, 1, 700])
 def test_products_of_single_precision_are_those_of_double(rows, monkeypatch):
-    monkeypatch.setattr(kernel, "PRODUCT_ATOMS", 256)
+    monkeypatch.setattr(onednn, "PRODUCT_COLUMNS", 256)
     x, atoms = vectors(rows, 600, 24)
     out = torch.full((rows, 600), torch.nan)
     kernel._Products(atoms.float()).write(x.float(), out)

@@ -76,6 +76,11 @@ def load_sae(weights: str | Path) -> SAE:
     InputError
         If a file is missing or broken, or the two do not belong together.
     """
+    return _load(weights)[0]
+
+
+def _load(weights: str | Path) -> tuple[SAE, dict[str, Any]]:
+    """A checkpoint and its config."""
     path = Path(weights).parent / "config.json"
     config = read_json(path)
     if not isinstance(config, dict) or not {"architecture", "dim", "n_atoms", "l0"} <= set(config):
@@ -90,7 +95,7 @@ def load_sae(weights: str | Path) -> SAE:
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{weights} is no checkpoint of its config.json ({reason})") from None
-    return sae.eval()
+    return sae.eval(), config
 
 
 def load_sae_for(store: EmbeddingStore, weights: str | Path) -> SAE:
@@ -108,13 +113,13 @@ def load_sae_for(store: EmbeddingStore, weights: str | Path) -> SAE:
         As :func:`load_sae`, or if it was trained on embeddings of another width or, where both
         tell their encoder, by another one.
     """
-    sae = load_sae(weights)
+    sae, config = _load(weights)
     if store.dim != sae.dim:
         raise InputError(
             f"{store.path} is {store.dim} wide and {weights} was trained on {sae.dim}; "
             "a checkpoint encodes stores of its own model only"
         )
-    trained = read_json(Path(weights).parent / "config.json").get("trained")
+    trained = config.get("trained")
     encoder = trained.get("encoder") if isinstance(trained, Mapping) else None
     if encoder and store.encoder and encoder != store.encoder:
         raise InputError(

@@ -4,8 +4,8 @@ The pass subtracts the last atom's share from a row's correlations and finds the
 both are in cache; torch needs a pass for each and writes the share out in between. Rows of the Gram
 matrix are needed of chosen atoms alone, and each once however many rows chose it: they are computed
 when asked for, many by one matrix product, as every row goes on until its next one is missing.
-With large dictionaries these products are nearly all of the time. oneDNN has them where it can:
-its kernels are made for the processor at hand, and on AMD's they take half of MKL's time.
+With large dictionaries these products are nearly all of the time. oneDNN has them where it can
+(``isoenergy.onednn``): on AMD's processors it takes half of MKL's time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
-from torch.nn.functional import linear
+
+from isoenergy.onednn import PackedMatrix, has_onednn
 
 # Correlations are looked at in this many lanes, of which each keeps its own maximum: a loop over
 # lanes has no order to keep, so that the compiler makes vector instructions of it.
 LANES = 64
 # Bytes that correlations and Gram rows may take together, a quarter of it correlations.
 MEMORY = 4 << 30
-# Rows and atoms of one product of oneDNN: its result, which it allocates, is then small enough for
-# the allocator to give the same memory again, and copied while in cache.
-PRODUCT_ROWS, PRODUCT_ATOMS = 512, 8192
 # Sums may be fused and reordered; nothing is assumed of infinities and NaN.
 _FLOATS = {"contract", "reassoc", "nsz"}
 
@@ -94,19 +92,15 @@ class _Products:
 
     def __init__(self, dictionary: Tensor) -> None:
         self.dictionary = dictionary
-        packed = dictionary.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-        # oneDNN's own layout, made once for all products.
-        self.parts = [p.to_mkldnn() for p in dictionary.split(PRODUCT_ATOMS)] if packed else []
+        packed = dictionary.dtype == torch.float32 and has_onednn()
+        self.packed = PackedMatrix(dictionary) if packed else None
 
     def write(self, rows: Tensor, out: Tensor) -> None:
         """Leave ``rows @ dictionary.T`` in ``out``."""
-        if not self.parts:
+        if self.packed is None:
             torch.mm(rows, self.dictionary.T, out=out)
-            return
-        for block, target in zip(rows.split(PRODUCT_ROWS), out.split(PRODUCT_ROWS), strict=True):
-            block = block.to_mkldnn()
-            for part, place in zip(self.parts, target.split(PRODUCT_ATOMS, dim=1), strict=True):
-                place.copy_(linear(block, part).to_dense())
+        else:
+            self.packed.write(rows, out)
 
 
 class _Rows:
