@@ -50,22 +50,6 @@ def target_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readings_table() -> str:
-    """Every place where paper and authors' code differ, from the page that explains them."""
-    lines = [
-        "| | topic | the paper | the authors' code | here | effect on the demo |",
-        "|---|---|---|---|---|---|",
-    ]
-    for line in (ROOT / "docs/readings.md").read_text().splitlines():
-        if line.startswith('| <a id="x'):
-            cells = [cell.strip() for cell in line.strip()[1:-1].split("|")]
-            item, topic, paper, code, here, _, effect = cells
-            name = item.partition("</a>")[2]
-            told = f"[{name}](docs/readings.md#{name.lower()})"
-            lines.append(f"| {told} | {topic} | {paper} | {code} | {here} | {effect} |")
-    return "\n".join(lines) + "\n"
-
-
 def rule_graph() -> str:
     """Which rule of the demo takes what which other gives, as a diagram in mermaid.
 
@@ -174,16 +158,15 @@ def fill(text: str, name: str, content: str) -> str:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     block = f"{start}\n\n{content.strip()}\n\n{end}"
-    return re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: block, text, flags=re.S)
+    place = f"{re.escape(start)}.*?{re.escape(end)}"
+    filled, places = re.subn(place, lambda _: block, text, flags=re.S)
+    if places != 1:
+        raise SystemExit(f"{start} ... {end} stands in {places} places of its document, not in one")
+    return filled
 
 
 def documents() -> dict[Path, str]:
     """Each document with its generated parts made anew."""
-    readme, config = ROOT / "README.md", ROOT / "config/README.md"
-    told = fill(readme.read_text(), "targets", target_table())
-    told = fill(told, "rules", rule_graph())
-    filled = {readme: fill(told, "readings", readings_table())}
-    text = config.read_text()
     registries = (
         "models",
         "datasets",
@@ -195,10 +178,20 @@ def documents() -> dict[Path, str]:
         "paper_values",
         "claims",
     )
-    for name in ("config", *registries):
-        text = fill(text, name, describe(read_schema(name)))
-    cluster = ROOT / "docs/cluster.md"
-    return {**filled, config: text, cluster: fill(cluster.read_text(), "jobs", jobs_table())}
+    described = {name: describe(read_schema(name)) for name in ("config", *registries)}
+    parts = {
+        "README.md": {"targets": target_table()},
+        "config/README.md": described,
+        "docs/cluster.md": {"jobs": jobs_table()},
+        "docs/extending.md": {"rules": rule_graph()},
+    }
+    filled = {}
+    for name, contents in parts.items():
+        text = (ROOT / name).read_text()
+        for part, content in contents.items():
+            text = fill(text, part, content)
+        filled[ROOT / name] = text
+    return filled
 
 
 if __name__ == "__main__":

@@ -10,6 +10,42 @@ def test_generated_parts_of_the_documents_are_up_to_date(root):
         assert path.read_text() == text, f"{path.name} is out of date; run make docs"
 
 
+def _pages(root):
+    names = ("README.md", "config/README.md", "results/README.md")
+    return [*(root / name for name in names), *sorted((root / "docs").glob("*.md"))]
+
+
+def _links(page):
+    """Where links of a page lead, of those that do not leave the repository."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+
+
+def _anchors(page):
+    """Named anchors, and those that GitHub gives to headings."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+    return slugs | set(re.findall(r'<a id="(.*?)">', text))
+
+
+def test_every_link_between_pages_leads_somewhere(root):
+    links = [(page, link) for page in _pages(root) for link in _links(page)]
+    assert len(links) > 50
+    for page, link in links:
+        path, _, anchor = link.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in _anchors(there), f"{page.name}: {link}"
+
+
+def test_the_readme_links_every_page(root):
+    linked = {link.partition("#")[0] for link in _links(root / "README.md")}
+    pages = {f"docs/{page.name}" for page in (root / "docs").glob("*.md")}
+    assert pages <= linked
+    assert {"config/README.md", "results/README.md"} <= linked
+
+
 def _cited(root, pattern):
     """What code, schemas and configs cite of the page of readings."""
     folders = ("scripts", "workflow", "config", "tools", "tests/measure")
