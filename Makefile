@@ -153,7 +153,7 @@ format: env  ## Format Python and Snakemake files
 lock: env  ## Resolve pyproject.toml into requirements.lock and requirements-dvc.lock
 	$(BIN)/python tools/lock.py
 
-docs: env  ## Write the generated parts of README.md, config/README.md and docs/
+docs: env  ## Write the generated parts of README.md, config/README.md and docs/cluster.md
 	$(BIN)/python tools/docs.py
 
 bench: env  ## Time what is large, each of benchmarks/*.py, with nothing else running; most of an hour

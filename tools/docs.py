@@ -50,6 +50,22 @@ def target_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def readings_table() -> str:
+    """Every place where paper and authors' code differ, from the page that explains them."""
+    lines = [
+        "| | topic | the paper | the authors' code | here | effect on the demo |",
+        "|---|---|---|---|---|---|",
+    ]
+    for line in (ROOT / "docs/readings.md").read_text().splitlines():
+        if line.startswith('| <a id="x'):
+            cells = [cell.strip() for cell in line.strip()[1:-1].split("|")]
+            item, topic, paper, code, here, _, effect = cells
+            name = item.partition("</a>")[2]
+            told = f"[{name}](docs/readings.md#{name.lower()})"
+            lines.append(f"| {told} | {topic} | {paper} | {code} | {here} | {effect} |")
+    return "\n".join(lines) + "\n"
+
+
 def rule_graph() -> str:
     """Which rule of the demo takes what which other gives, as a diagram in mermaid.
 
@@ -180,10 +196,13 @@ def documents() -> dict[Path, str]:
     )
     described = {name: describe(read_schema(name)) for name in ("config", *registries)}
     parts = {
-        "README.md": {"targets": target_table()},
+        "README.md": {
+            "targets": target_table(),
+            "readings": readings_table(),
+            "rules": rule_graph(),
+        },
         "config/README.md": described,
         "docs/cluster.md": {"jobs": jobs_table()},
-        "docs/extending.md": {"rules": rule_graph()},
     }
     filled = {}
     for name, contents in parts.items():
