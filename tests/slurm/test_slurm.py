@@ -66,12 +66,14 @@ def words_for(root):
     ]
 
 
-def hang(cluster):
-    """Stop the script of a job where it stands, and leave that job a minute; tell its number."""
+def hang(cluster, script, others=()):
+    """Stop a script of this name where it stands; the number of its job, none of ``others``."""
     for process, (job, command) in cluster.processes().items():
-        if job and f".{HUNG}.py" in command:
-            os.kill(process, signal.SIGSTOP)
-            cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+        if job and job not in others and script in command:
+            try:
+                os.kill(process, signal.SIGSTOP)
+            except ProcessLookupError:
+                continue  # it has ended
             return job
     return None
 
@@ -95,11 +97,13 @@ def slurm_run(root, cluster, tmp_path_factory):
     words, hung = words_for(root), []
 
     def is_half_way():
-        if not hung and (job := hang(cluster)):
+        if not hung and (job := hang(cluster, f".{HUNG}.py")):
             hung.append(job)
+            cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
             say(f"job {job} ({HUNG}) hangs")
         done, total = first.steps()
-        return hung and done > total / 2
+        # A job that stands still, so that one is running when the second call begins.
+        return hung and done > total / 2 and hang(cluster, ".snakemake/scripts/", hung)
 
     say("config/ci.yaml on the cluster")
     with Submitter(root, folder, "first", words, cluster.environment) as first:
