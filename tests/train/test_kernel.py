@@ -6,7 +6,7 @@ import torch
 
 from isoenergy import onednn
 from isoenergy.train import kernel
-from isoenergy.train.kernel import LANES, choose_lazily
+from isoenergy.train.kernel import LANES, choose_by_gram, choose_lazily
 
 
 def plain(correlations, gram, l0):
@@ -28,8 +28,10 @@ def vectors(rows, n_atoms, dim, dtype=torch.float64, seed=0):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_atoms_are_those_of_the_plain_loop(n_atoms, threads):
     x, atoms = vectors(11, n_atoms, 9)
-    expected = plain((x @ atoms.T).numpy(), (atoms @ atoms.T).numpy(), 6)
+    correlations, gram = x @ atoms.T, atoms @ atoms.T
+    expected = plain(correlations.numpy(), gram.numpy(), 6)
     assert np.array_equal(choose_lazily(x, atoms, 6, threads).numpy(), expected)
+    assert np.array_equal(choose_by_gram(correlations, gram, 6, threads).numpy(), expected)
 
 
 # Bytes for everything, for two blocks of rows and few Gram rows, and for one row at a time.

@@ -32,6 +32,12 @@ def dead_term(pre, codes):
     return 1e-3 * (pre * ~(codes > 0).any(axis=0)).mean()
 
 
+def test_atoms_are_used_where_some_row_has_a_code():
+    values = torch.tensor([[0.5, 0.0, 0.0], [-0.1, 0.2, 0.0]], requires_grad=True)
+    indices = torch.tensor([[3, 1, 0], [4, 3, 0]])
+    assert SparseCodes(values, indices, 6).used().tolist() == [False] * 3 + [True] * 2 + [False]
+
+
 def test_encoders_begin_as_torchs_linear_layers_do():
     bound = 1 / math.sqrt(DIM)
     for parameter in build("relu").encoder.parameters():

@@ -32,10 +32,11 @@ def problem(rows, n_atoms, dim, coherence=0.0, seed=0):
     return x, atoms / atoms.norm(dim=1, keepdim=True)
 
 
-@pytest.fixture(params=["gram", "compiled", "residual", "small"])
+@pytest.fixture(params=["gram", "looped", "compiled", "residual", "small"])
 def branch(request, monkeypatch):
     compiled = 0 if request.param == "compiled" else 10**6
     monkeypatch.setattr(matching_pursuit, "COMPILED", compiled)
+    monkeypatch.setattr(matching_pursuit, "LOOPED", 0 if request.param == "looped" else 10**6)
     monkeypatch.setattr(matching_pursuit, "GRAM_LIMIT", 0 if request.param == "residual" else 10**6)
     monkeypatch.setattr(matching_pursuit, "SMALL", 10**6 if request.param == "small" else 0)
     return request.param

@@ -58,6 +58,13 @@ class SparseCodes:
         """Share of positive codes among rows x K, a scalar in [0, 1]."""
         return (self.values > 0).sum() / (len(self.values) * self.n_atoms)
 
+    def used(self) -> Tensor:
+        """Atoms with a non-zero code in some row, bool of shape (K,)."""
+        # Places without a code mark one atom too many: cheaper than to leave them out.
+        marked = torch.where(self.values != 0, self.indices, self.n_atoms).flatten()
+        used = torch.zeros(self.n_atoms + 1, dtype=torch.bool, device=marked.device)
+        return used.scatter_(0, marked, True)[:-1]
+
     def dense(self) -> Tensor:
         """The same codes as a Tensor of shape (rows, K); for tests and small K."""
         zeros = self.values.new_zeros(len(self.values), self.n_atoms)

@@ -221,9 +221,7 @@ def take_step(
         known = torch.stack([loss, squared, alignment, (x - mean).square().mean(), l0])
         loss, squared, alignment, variance, l0 = ranks.batch_mean(known, len(x))
         figures = torch.stack([loss, squared, alignment, 1 - squared / (variance + 1e-6), l0])
-        used = torch.zeros(codes.n_atoms, dtype=torch.bool, device=x.device)
-        used[codes.indices[codes.values != 0]] = True
-    return figures.tolist(), ranks.any_process(used)
+    return figures.tolist(), ranks.any_process(codes.used())
 
 
 class _Trainer:

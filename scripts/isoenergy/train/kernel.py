@@ -129,6 +129,28 @@ class _Rows:
 
 
 @torch.no_grad()
+def choose_by_gram(correlations: Tensor, gram: Tensor, l0: int, threads: int = 1) -> Tensor:
+    """Atoms that matching pursuit picks, from a Gram matrix that is there already.
+
+    Parameters
+    ----------
+    correlations : Tensor of shape (rows, K), float32 or float64
+        Of the rows with every atom; used up.
+    gram : Tensor of shape (K, K)
+    l0, threads
+        As for :func:`choose_lazily`.
+
+    Returns
+    -------
+    Tensor of shape (rows, l0), int64
+        As :func:`choose_lazily`.
+    """
+    rows = _Rows(correlations.numpy(), l0, threads)
+    rows.advance(gram.numpy(), np.arange(len(gram)))
+    return torch.from_numpy(rows.chosen)
+
+
+@torch.no_grad()
 def choose_lazily(
     x: Tensor, dictionary: Tensor, l0: int, threads: int = 1, limit: int = MEMORY
 ) -> Tensor:

@@ -66,9 +66,7 @@ class DenseSAE(LinearSAE):
 
 def _dead_mean(codes: SparseCodes) -> Tensor:
     """Mean over rows and atoms of pre-codes, those of atoms active somewhere counted as 0."""
-    active = torch.zeros(codes.n_atoms, dtype=torch.bool, device=codes.values.device)
-    active[codes.indices[codes.values > 0]] = True
-    return (codes.pre * ~ranks.any_process(active)).mean()
+    return (codes.pre * ~ranks.any_process(codes.used())).mean()
 
 
 def _density(codes: SparseCodes) -> Tensor:

@@ -5,9 +5,10 @@ r <- r - c_i D_i. Choosing the atoms needs no gradient, so it is done first and 
 chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
-gradient, without keeping any rows x K array for the backward pass. For large dictionaries on a CPU
-both are compiled: ``kernel`` chooses, ``unrolled`` has values and gradients. On CUDA ``fused``
-chooses, where Triton is installed; the torch path here is what it is tested against.
+gradient, without keeping any rows x K array for the backward pass. On a CPU ``kernel``, compiled,
+chooses, but for small dictionaries; for large ones ``unrolled``, compiled too, has values and
+gradients. On CUDA ``fused`` chooses, where Triton is installed; the torch path here is what they
+are tested against.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from isoenergy.train.sae import ARCHITECTURES, SAE
 # Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it; above,
 # on a GPU, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
-# From this many atoms on a CPU takes the compiled loop, whose import costs about a second, and
-# computes the Gram rows of chosen atoms alone.
+# From this many atoms on a CPU takes the compiled loop, whose import costs about a second.
+LOOPED = 512
+# From this many it computes the Gram rows of chosen atoms alone, and compiles the rest too.
 COMPILED = 2048
 # Where nothing is compiled, a dictionary of fewer atoms than this times l0 * dim is read and
 # written whole, rows x K: less than the rows x l0 x dim numbers of the atoms that rows chose.
@@ -88,6 +90,10 @@ def choose_atoms(x: Tensor, dictionary: Tensor, l0: int) -> Tensor:
 @torch.no_grad()
 def _choose_by_gram(correlations: Tensor, gram: Tensor, l0: int) -> Tensor:
     """As :func:`choose_atoms`, from rows x K correlations, which are used up."""
+    if gram.device.type == "cpu" and len(gram) >= LOOPED:
+        from isoenergy.train.kernel import choose_by_gram
+
+        return choose_by_gram(correlations, gram, l0, torch.get_num_threads())
     chosen = torch.empty(len(correlations), l0, dtype=torch.int64, device=gram.device)
     change = torch.empty_like(correlations)
     for step in range(l0):
