@@ -20,7 +20,16 @@ from pathlib import Path
 from bounds import KEPT, Bound
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("pursuit", "training", "measure", "embedding", "workflow", "transport", "atoms")
+NAMES = (
+    "pursuit",
+    "training",
+    "scale",
+    "measure",
+    "embedding",
+    "workflow",
+    "transport",
+    "atoms",
+)
 
 
 def machine() -> str:
