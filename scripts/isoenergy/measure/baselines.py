@@ -20,7 +20,8 @@ from isoenergy.measure.interventions import (
     without_mean_directions,
     without_means,
 )
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.retrieval import recall_at, unit_rows
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
@@ -71,11 +72,11 @@ def measure_baselines(
         "axes": partial(without_axes, means=means, n=dropped),
     }
     pairs = {name: changed(image, text, act) for name, act in acts.items()}
+    count = Metric("axes_dropped", {"here": dropped}, {"axes": image.shape[1]}, "here")
     for name, pair in {"unchanged": (image, text), **pairs}.items():
-        for metric in measure_gap(*pair, settings, seed):
-            write_metric(Path(folder) / name, metric)
-    n = {"axes": image.shape[1]}
-    write_metric(Path(folder) / "axes", Metric("axes_dropped", {"here": dropped}, n, "here"))
+        metrics = [*measure_gap(*pair, settings, seed), *([count] if name == "axes" else [])]
+        asked = BASELINE_METRICS if name == "axes" else GAP_METRICS
+        write_metrics(Path(folder) / name, metrics, asked, f"{__name__}.BASELINE_METRICS")
     _write_curve(curve, image, text, means, most, settings, seed)
 
 

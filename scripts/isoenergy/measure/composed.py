@@ -18,7 +18,7 @@ from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file, hash_strings, write_parquet
 from isoenergy.measure.energy import atom_energies
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import read_dictionary
 from isoenergy.measure.outliers import (
     PROTOCOLS,
@@ -27,6 +27,7 @@ from isoenergy.measure.outliers import (
     ood_scores,
 )
 from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.retrieval import recall_at, unit_rows
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -179,8 +180,9 @@ def measure_composed(
     target = reconstruct(read.image, dictionary)
     queries = compose_queries(read, dictionary, bimodal, triplets.source)
     for name, query in queries.items():
-        for metric in _query_metrics(query, target, triplets, settings, seed):
-            write_metric(Path(folder) / name, metric)
+        metrics = _query_metrics(query, target, triplets, settings, seed)
+        named = f"{__name__}.COMPOSED_METRICS"
+        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named)
     _write_histograms(neighbours, queries, target, settings, seed)
 
 

@@ -24,8 +24,9 @@ from isoenergy.measure.geometry import (
     cosine_histograms,
     principal_plane,
 )
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.outliers import ood_scores
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -89,17 +90,17 @@ def measure_embeddings(
     """
     opened = open_store(store)
     n = len(opened)
-    metrics = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, samples, seed)]
+    pairs = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, samples, seed)]
+    write_metrics(folder, pairs, PAIR_METRICS, f"{__name__}.PAIR_METRICS")
     if opened.classes is not None:
         labels = opened.metadata()["label"].to_numpy()
         accuracy = zero_shot_accuracy(opened.image, opened.classes, labels, RECALL_KS)
-        metrics += [
+        classes = [
             Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
             for k, value in accuracy.items()
         ]
+        write_metrics(folder, classes, CLASS_METRICS, f"{__name__}.CLASS_METRICS")
     _write_figure_data(opened, pca, cosines, samples, seed)
-    for metric in metrics:
-        write_metric(folder, metric)
 
 
 def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Metric]:
@@ -264,6 +265,9 @@ def measure_classifier(
         training,
         seed,
     )
-    for k, value in accuracy.items():
-        size = {"train": len(train), "test": len(test)}
-        write_metric(folder, Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed))
+    size = {"train": len(train), "test": len(test)}
+    metrics = [
+        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed)
+        for k, value in accuracy.items()
+    ]
+    write_metrics(folder, metrics, CLASSIFIER_METRICS, f"{__name__}.CLASSIFIER_METRICS")

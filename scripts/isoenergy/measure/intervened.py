@@ -19,7 +19,7 @@ from isoenergy.measure.gap import (
     wasserstein,
 )
 from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair, changed
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.outliers import (
     PROTOCOLS,
@@ -28,6 +28,7 @@ from isoenergy.measure.outliers import (
     ood_scores,
 )
 from isoenergy.measure.reconstruction import Reconstructions
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
@@ -161,12 +162,13 @@ def measure_interventions(
     distances = {}
     for form in FORMS:
         image, text = intervene(form, measured, bimodal, means, seed)
-        for metric in measure_pair(image, text, settings, seed):
-            write_metric(Path(folder) / form, metric)
+        pair = measure_pair(image, text, settings, seed)
+        write_metrics(Path(folder) / form, pair, PAIR_METRICS, f"{__name__}.PAIR_METRICS")
         if labels is not None:
             found = zero_shot_accuracy(image, text[first], labels, (1,))
             metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
-            write_metric(Path(folder) / form, metric)
+            named = f"{__name__}.CLASS_METRICS"
+            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named)
         nearest = nearest_images(image, text, settings.ood, seed)
         distances[form, "image"], distances[form, "text"] = nearest
     write_parquet(neighbours, distance_densities(distances, ("form", "modality")))

@@ -28,7 +28,7 @@ from isoenergy.measure.factors import (
 )
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.panels import (
     bridge_shares_table,
@@ -44,6 +44,7 @@ from isoenergy.measure.probing import (
     probing_accuracy,
 )
 from isoenergy.measure.reconstruction import Reconstructions, l0, l1, reconstruction_errors
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.retrieval import recall_at
 from isoenergy.measure.transport import Transport
 from isoenergy.measure.vectors import draw_rows
@@ -148,15 +149,14 @@ def measure_sae(
     }
     for name, table in tables.items():
         write_parquet(Path(folder) / f"{name}.parquet", table)
-    for metrics in (
-        _reconstruction_metrics(measured),
-        _energy_metrics(measured, settings),
-        _probing_metrics(measured, settings, probes, drawn, seed),
-        _bridge_metrics(measured, settings, solved),
-        _masking_metrics(measured, settings, seed),
-    ):
-        for metric in metrics:
-            write_metric(folder, metric)
+    metrics = (
+        *_reconstruction_metrics(measured),
+        *_energy_metrics(measured, settings),
+        *_probing_metrics(measured, settings, probes, drawn, seed),
+        *_bridge_metrics(measured, settings, solved),
+        *_masking_metrics(measured, settings, seed),
+    )
+    write_metrics(folder, metrics, SAE_METRICS, f"{__name__}.SAE_METRICS")
 
 
 def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
@@ -360,8 +360,10 @@ def measure_factors(
         "coefficient": group_coefficients(alignment, measured.energies, tau),
         "follows": followed_shares(alignment, measured.energies, tau),
     }
-    for name, groups in told.items():
-        for group, values in groups.items():
-            for kind, value in values.items():
-                metric = Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
-                write_metric(folder, metric)
+    metrics = (
+        Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
+        for name, groups in told.items()
+        for group, values in groups.items()
+        for kind, value in values.items()
+    )
+    write_metrics(folder, metrics, FACTOR_METRICS, f"{__name__}.FACTOR_METRICS")
