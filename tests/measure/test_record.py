@@ -1,9 +1,13 @@
+import pandas as pd
 import pytest
 
 from isoenergy.errors import InputError
+from isoenergy.files import read_parquet
 from isoenergy.measure import quality, sae, stability
-from isoenergy.measure.metric import Metric
-from isoenergy.measure.record import write_metrics
+from isoenergy.measure.metric import Metric, read_metric
+from isoenergy.measure.record import settings_of, write_metrics, write_table
+
+EVERY_ROW = 10**6
 
 
 def test_all_metrics_are_written_those_that_nobody_asked_for_too(tmp_path, read_metrics):
@@ -40,3 +44,37 @@ def test_the_same_of_its_neighbours(ideal, tmp_path, monkeypatch):
     monkeypatch.setattr(stability, "STABILITY_METRICS", ("stability", "sparsity"))
     with pytest.raises(InputError, match=r"stability\.STABILITY_METRICS names sparsity, "):
         stability.measure_stability([], [], tmp_path / "stability", 0)
+
+
+def test_metrics_and_tables_keep_their_settings_and_same_settings_give_the_same_bytes(tmp_path):
+    settings = {"tau": 0.1, "means": "own", "gap": 7}
+    frame = pd.DataFrame({"atom": [0, 1], "energy": [0.5, 0.25]})
+    for name in ("first", "second"):
+        write_metrics(tmp_path / name, [Metric("a", {"code": 1.0}, {})], ["a"], "A", settings)
+        write_table(tmp_path / name / "a.parquet", frame, settings)
+    assert frame.attrs == {}
+    assert read_metric(tmp_path / "first/a.json").settings == settings
+    table = read_parquet(tmp_path / "first/a.parquet", columns=["energy"])
+    assert settings_of(table) == settings
+    assert table["energy"].tolist() == [0.5, 0.25]
+    for name in ("a.json", "a.parquet"):
+        first, second = (tmp_path / folder / name for folder in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_table_says_with_which_settings_it_was_written_last(tmp_path):
+    write_table(tmp_path / "a.parquet", pd.DataFrame({"atom": [0]}), {"tau": 0.1})
+    table = read_parquet(tmp_path / "a.parquet")
+    write_table(tmp_path / "b.parquet", table, {"gap": 3})
+    assert settings_of(read_parquet(tmp_path / "b.parquet")) == {"gap": 3}
+
+
+def test_everything_measured_on_an_sae_says_with_which_tau(measure, ideal, tmp_path):
+    metrics, atoms = measure(*ideal, tau=0.2)
+    settings = {"tau": 0.2, "probe": EVERY_ROW, "gap": EVERY_ROW, "recall": EVERY_ROW}
+    assert {name: metric.settings for name, metric in metrics.items()} == dict.fromkeys(
+        sae.SAE_METRICS, settings
+    )
+    assert settings_of(atoms) == settings
+    written = [tmp_path / "metrics" / f"{name}.parquet" for name in sae.SAE_TABLES]
+    assert [settings_of(read_parquet(path)) for path in written] == [settings] * len(written)

@@ -66,7 +66,7 @@ BLINDNESS = {
 def render(folder, target, sources, caption="A caption."):
     names = ("data.parquet", "figure.png", "figure.pdf", "figure.txt")
     outputs = [folder / "out" / name for name in names]
-    render_figure(target, sources, caption, {}, {}, *outputs)
+    render_figure(target, sources, caption, {}, {}, {}, *outputs)
     return outputs
 
 

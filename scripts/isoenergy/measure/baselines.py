@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from isoenergy.embed.store import open_store
-from isoenergy.files import write_parquet
 from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
 from isoenergy.measure.intervened import GAP_METRICS, InterventionSettings, measure_gap
 from isoenergy.measure.interventions import (
@@ -21,7 +21,7 @@ from isoenergy.measure.interventions import (
     without_means,
 )
 from isoenergy.measure.metric import Metric
-from isoenergy.measure.record import write_metrics
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at, unit_rows
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
@@ -76,7 +76,8 @@ def measure_baselines(
     for name, pair in {"unchanged": (image, text), **pairs}.items():
         metrics = [*measure_gap(*pair, settings, seed), *([count] if name == "axes" else [])]
         asked = BASELINE_METRICS if name == "axes" else GAP_METRICS
-        write_metrics(Path(folder) / name, metrics, asked, f"{__name__}.BASELINE_METRICS")
+        named = f"{__name__}.BASELINE_METRICS"
+        write_metrics(Path(folder) / name, metrics, asked, named, asdict(settings))
     _write_curve(curve, image, text, means, most, settings, seed)
 
 
@@ -107,4 +108,4 @@ def _write_curve(
                 "recall_at_1": recall,
             }
         )
-    write_parquet(path, pd.DataFrame(points))
+    write_table(path, pd.DataFrame(points), asdict(settings))

@@ -64,7 +64,8 @@ def measure_quality(
         *_dictionary_metrics(measured),
         *_code_metrics(measured, seed),
     )
-    write_metrics(folder, metrics, QUALITY_METRICS, f"{__name__}.QUALITY_METRICS")
+    settings = {"insertion": insertion}
+    write_metrics(folder, metrics, QUALITY_METRICS, f"{__name__}.QUALITY_METRICS", settings)
 
 
 def _faithfulness_metrics(measured: Measured, steps: int) -> Iterator[Metric]:

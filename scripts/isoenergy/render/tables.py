@@ -389,6 +389,7 @@ def render_table(
     template: str,
     words: Mapping[str, str],
     sizes: Mapping[str, tuple[str, str]],
+    settings: Mapping[str, Any],
     csv: str | Path,
     markdown: str | Path,
     latex: str | Path,
@@ -404,6 +405,8 @@ def render_table(
         See :func:`isoenergy.render.tidy.gather_tidy`.
     template, words, sizes
         The caption, see :func:`isoenergy.render.captions.fill_caption`.
+    settings : mapping of str to float or str
+        The config's section ``measure``.
     csv : path
         The tidy table to write, every protocol.
     markdown, latex, text : path
@@ -412,11 +415,12 @@ def render_table(
     Raises
     ------
     InputError
-        If the table is unknown or a metric file is missing or broken.
+        If the table is unknown, or a metric file is missing, broken or measured with other
+        settings.
     """
     table = TABLES[target]
-    caption = fill_caption(template, words, sizes)
-    tidy = gather_tidy(sources, table.metrics(), differences=table.readings)
+    caption = fill_caption(template, words, sizes, settings)
+    tidy = gather_tidy(sources, table.metrics(), table.readings, settings)
     tidy = add_mean_changes(tidy) if table.changes else tidy
     grid = lay_out(table, tidy)
     write_text(csv, tidy.to_csv(index=False, lineterminator="\n"))
