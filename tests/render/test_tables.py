@@ -5,6 +5,7 @@ import pytest
 
 from isoenergy.errors import InputError
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.render.arrange import lay_out
 from isoenergy.render.captions import fields, fill_caption
 from isoenergy.render.grid import (
     Cell,
@@ -16,7 +17,7 @@ from isoenergy.render.grid import (
     write_latex,
     write_markdown,
 )
-from isoenergy.render.tables import TABLES, Column, Table, lay_out, render_table
+from isoenergy.render.tables import TABLES, Column, Table, render_table
 from isoenergy.render.tidy import COLUMNS, gather_tidy
 
 
