@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoenergy.embed.store import NORM_TOLERANCE, EmbeddingStore, open_store
+from isoenergy.embed.rows import NORM_TOLERANCE
+from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.errors import InputError
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
 from isoenergy.measure.gap import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
