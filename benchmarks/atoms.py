@@ -75,7 +75,7 @@ def structure_of_codes(atoms, image, text):
 
 def faithfulness(atoms, image, text):
     """C-insertion and C-deletion of one modality, 20 steps."""
-    from isoenergy.embed.store import Rows
+    from isoenergy.embed.rows import Rows
     from isoenergy.measure.faithfulness import faithfulness_scores
     from isoenergy.measure.reconstruction import reconstruct
 

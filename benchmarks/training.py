@@ -152,7 +152,7 @@ def train_some(store: Path, config: dict, folder: Path, which: list[int]) -> tup
     """Train these of the SAEs in one call; processor seconds and the number of pairs read."""
     import torch
 
-    from isoenergy.embed.store import Rows
+    from isoenergy.embed.rows import Rows
     from isoenergy.train.saes import Recipe, train_saes
 
     torch.set_num_threads(THREADS)

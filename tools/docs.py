@@ -140,20 +140,20 @@ def spread(jobs: list[dict[str, int]], name: str, unit: int) -> str:
 
 
 def rules_by_stage(rules: set[str]) -> dict[str, list[str]]:
-    """Rules under their stage, the name of their file, both in the order of the workflow."""
+    """Rules under their stage, both in the order of the workflow; files begin with its name."""
     included = re.findall(
         r'^include: "rules/(\w+)\.smk"', (ROOT / "workflow/Snakefile").read_text(), flags=re.M
     )
-    stages = {}
-    for stage in included:
-        text = (ROOT / f"workflow/rules/{stage}.smk").read_text()
+    stages: dict[str, list[str]] = {}
+    for file in included:
+        text = (ROOT / f"workflow/rules/{file}.smk").read_text()
         own = [
             rule
             for rule in re.findall(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, flags=re.M)
             if rule in rules
         ]
         if own:
-            stages[stage] = own
+            stages.setdefault(file.partition("_")[0], []).extend(own)
     return stages
 
 

@@ -12,7 +12,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from isoenergy.embed.store import Rows, check_array, check_rows, check_shapes
+from isoenergy.embed.rows import Rows, check_array, check_rows
+from isoenergy.embed.store import check_shapes
 from isoenergy.encode.codes import Codes
 from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError

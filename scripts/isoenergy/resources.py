@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache
 
 from isoenergy.demand import (
     LEAST_MINUTES,
@@ -29,17 +29,9 @@ from isoenergy.demand import (
     transport_seconds,
     vectors_memory,
 )
-from isoenergy.errors import InputError
-from isoenergy.estimate import (
-    LARGER,
-    PICTURE_BYTES,
-    PICTURES_PER_SECOND,
-    SMALL_WIDTH,
-    bytes_of_pictures,
-    rows_of,
-    shape_of,
-)
+from isoenergy.estimate import LARGER, PICTURE_BYTES, PICTURES_PER_SECOND, SMALL_WIDTH
 from isoenergy.run import Run
+from isoenergy.sizes import Sizes
 
 # An encoder of the hub with its libraries, CUDA's among them, MB.
 HUB_ENCODER = 6_000.0
@@ -47,8 +39,6 @@ HUB_ENCODER = 6_000.0
 WORKER = 500.0
 # Seconds to start Python and its libraries, on a busy machine.
 START = 15.0
-# Bytes of a row of metadata on disk, rounded up.
-_METADATA_BYTES = 200
 # Pictures decoded, made upright and written anew by one core in a second, a guess.
 _PICTURES_READ = 100.0
 # Above so many atoms no spectrum is decomposed, see isoenergy.measure.structure.
@@ -67,63 +57,8 @@ def requests_of(run: Run) -> Callable[..., Asked]:
     return cache(lambda rule, **wildcards: getattr(rules, rule)(**wildcards))
 
 
-class _Rules:
+class _Rules(Sizes):
     """A method for every rule, whose arguments are its wildcards."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._config = run.config
-        self._vector_bytes = 2 if run.config["embed"]["dtype"] == "float16" else 4
-
-    # Sizes.
-
-    @cached_property
-    def _adopted(self) -> dict[str, tuple[int, int]]:
-        """Rows and width of stores made elsewhere; nothing is known of one that is broken."""
-        shapes = {}
-        for name in self._run.measured():
-            if self._run.adopted(name):
-                try:
-                    shapes[name] = shape_of(self._run.datasets[name]["path"])
-                except InputError:
-                    shapes[name] = (0, 0)
-        return shapes
-
-    def _pairs(self, dataset: str) -> int:
-        if dataset in self._adopted:
-            return self._adopted[dataset][0]
-        return rows_of(self._run, dataset)[1]
-
-    def _pictures(self, dataset: str) -> int:
-        if dataset in self._adopted:
-            return 0
-        return rows_of(self._run, dataset)[0]
-
-    def _dim(self, model: str) -> int:
-        train = self._run.train
-        return self._adopted[train][1] if train in self._adopted else self._run.models[model]["dim"]
-
-    def _sizes(self, model: str, sae: str) -> tuple[int, int, int]:
-        """Width, atoms and non-zeros of an SAE."""
-        expansion, l0 = self._run.sae_sizes(sae)
-        return self._dim(model), expansion * self._dim(model), l0
-
-    @cached_property
-    def _seeds(self) -> int:
-        """How many seeds one job does its work for."""
-        return len(self._config["seeds"]) if self._config["together"] else 1
-
-    def _pictures_mb(self, dataset: str) -> float:
-        return 0.0 if dataset in self._adopted else bytes_of_pictures(self._run, dataset) / MB
-
-    def _store_mb(self, model: str, dataset: str) -> float:
-        bytes_per_row = 2 * self._dim(model) * self._vector_bytes + _METADATA_BYTES
-        return self._pairs(dataset) * bytes_per_row / MB
-
-    def _codes_mb(self, model: str, sae: str, dataset: str) -> float:
-        """Codes of every seed of a job, and the store that they are of."""
-        codes = self._seeds * 2 * self._pairs(dataset) * 8 * (self._sizes(model, sae)[2] + 1) / MB
-        return codes + self._store_mb(model, dataset)
 
     # Stage data.
 

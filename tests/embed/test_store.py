@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoenergy.embed.store import Rows, open_store, write_store
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import open_store, write_store
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, write_json, write_npy, write_parquet
 

@@ -9,7 +9,8 @@ from isoenergy.errors import InputError
 from isoenergy.files import write_json, write_parquet
 from isoenergy.measure.accounting import COUNTS, MODEL_COUNTS, count_rows
 from isoenergy.measure.metric import read_metric
-from isoenergy.render.tables import TABLES, lay_out
+from isoenergy.render.arrange import lay_out
+from isoenergy.render.tables import TABLES
 from isoenergy.render.tidy import gather_tidy
 
 STATUSES = ["ok", "HTTP 404", "ok", "timed out", "ok", "HTTP 404", "ok"]

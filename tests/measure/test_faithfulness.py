@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.measure import faithfulness
 from isoenergy.measure.faithfulness import STEPS, attributions, faithfulness_scores
 

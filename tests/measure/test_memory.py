@@ -13,7 +13,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import isoenergy
-from isoenergy.embed.store import EmbeddingStore, Rows, open_store, write_store
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import EmbeddingStore, open_store, write_store
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.encode.encode import encode_store
 from isoenergy.measure.energy import atom_energies

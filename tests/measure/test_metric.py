@@ -7,7 +7,14 @@ from isoenergy.errors import InputError
 from isoenergy.measure.metric import Metric, read_metric, write_metric
 
 FULL = Metric(
-    "rho", {"code": 1.5, "paper": math.inf}, {"pairs": 7, "atoms": 3}, "code", 4, 0.25, "a note"
+    "rho",
+    {"code": 1.5, "paper": math.inf},
+    {"pairs": 7, "atoms": 3},
+    "code",
+    4,
+    0.25,
+    "a note",
+    {"tau": 0.05, "means": "own"},
 )
 
 

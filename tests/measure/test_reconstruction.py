@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import mean_squared_error as mean_squared
 from sklearn.metrics import r2_score
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.measure.reconstruction import l0, l1, reconstruct, reconstruction_errors
 
 

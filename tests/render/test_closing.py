@@ -10,7 +10,8 @@ from samples import drawing, shown
 
 from isoenergy.measure.intervened import FORMS
 from isoenergy.measure.metric import Metric, write_metric
-from isoenergy.render.tables import TABLES, lay_out
+from isoenergy.render.arrange import lay_out
+from isoenergy.render.tables import TABLES
 from isoenergy.render.tidy import COLUMNS, add_mean_changes, gather_tidy
 from isoenergy.toy.sketch import SKETCHES
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Path3DCollection
@@ -15,8 +14,6 @@ from samples import OF_SAES, count_panels, drawing, hexbins, make_sources, pca_t
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet
-from isoenergy.measure.geometry import COSINE_KINDS
-from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.render.figures import FIGURES, gather_figure, render_figure
 from isoenergy.render.space import COORDINATES
 from isoenergy.render.style import PALETTE, SMALLEST, save_figure
@@ -66,7 +63,7 @@ BLINDNESS = {
 def render(folder, target, sources, caption="A caption."):
     names = ("data.parquet", "figure.png", "figure.pdf", "figure.txt")
     outputs = [folder / "out" / name for name in names]
-    render_figure(target, sources, caption, {}, {}, *outputs)
+    render_figure(target, sources, caption, {}, {}, {}, *outputs)
     return outputs
 
 
@@ -197,135 +194,6 @@ def test_figure_02_arrows_are_energy_weighted_means(tmp_path):
             assert mean[axis] == pytest.approx(np.average(own[axis], weights=own["energy"]))
 
 
-def test_figure_10_counts_every_embedding_and_marks_the_means(tmp_path):
-    data, figure = drawing(tmp_path, "figure_10")
-    assert [drawn.get_array().sum() for drawn in hexbins(figure)] == [60, 60]
-    assert data["x"].dtype == np.float32
-    points = data[data["part"] == "embedding"]
-    means = data[data["part"] == "mean"].set_index("modality")
-    assert list(means.index) == ["image", "text", "all"]
-    assert means.loc["text", "x"] == pytest.approx(points[points["modality"] == "text"]["x"].mean())
-    assert means.loc["all", "y"] == pytest.approx(points["y"].mean())
-    crosses = [line for line in figure.findobj(matplotlib.lines.Line2D) if line.get_marker() == "x"]
-    np.testing.assert_array_equal(crosses[-1].get_xydata(), means[["x", "y"]])
-    assert "DiM 0.31    W 0.36" in [text.get_text() for text in shown(figure)]
-
-
-def test_figure_11_draws_the_densities_with_recall(tmp_path):
-    data, figure = drawing(tmp_path, "figure_11", models=2)
-    steps = [patch for patch in figure.axes[1].patches if isinstance(patch, StepPatch)]
-    outlines = [patch for patch in steps if not patch.get_fill()]
-    panel = data[data["model"] == "m1"]
-    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
-        np.testing.assert_array_equal(
-            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
-        )
-    told = [text.get_text() for text in shown(figure)]
-    assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
-    assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
-
-
-def test_figure_07_draws_every_run_and_marks_degenerate_ones(tmp_path):
-    data, figure = drawing(tmp_path, "figure_07")
-    runs = data[data["beta"] > 0]
-    for ax, column in zip(figure.axes, ("mse", "r2"), strict=True):
-        assert ax.get_xscale() == "log"
-        marked = [line for line in ax.lines if line.get_marker() == "o"]
-        by_fill = {line.get_markerfacecolor() == "white": line.get_xydata() for line in marked}
-        for always, drawn in by_fill.items():
-            some = runs[(runs["share_degenerate"] > 0) == always]
-            np.testing.assert_array_equal(drawn, some[["beta", column]])
-        assert sum(map(len, by_fill.values())) == 10
-        base = data.loc[data["beta"] == 0, column].item()
-        levels = [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1]
-        assert base in levels
-        if column == "r2":
-            assert data["sweep_r2_bound"].iloc[0] in levels
-
-
-@pytest.mark.parametrize("target", ["figure_07", "figure_08"])
-def test_both_readings_of_the_rule_are_drawn_where_they_differ(tmp_path, target):
-    data, figure = drawing(tmp_path / "two", target)
-    betas = [data.loc[data[name], "beta"].item() for name in
-             ("selected_no_degenerate", "selected_paper")]  # fmt: skip
-    upright = [line.get_xdata()[0] for line in figure.axes[0].lines
-               if list(line.get_ydata()) == [0, 1]]  # fmt: skip
-    assert upright == betas
-    told = [text.get_text() for text in shown(figure)]
-    assert "selected β: 0.00022 (rule as printed: 0.00046)" in told
-    assert "selected by the rule as printed" in told
-
-    same = lambda t: t.assign(selected_paper=t["selected_no_degenerate"])  # noqa: E731
-    _, figure = drawing(tmp_path / "one", target, change=same)
-    told = [text.get_text() for text in shown(figure)]
-    assert "selected β: 0.00022" in told
-    assert "selected by the rule as printed" not in told
-
-
-def test_figure_08_stacks_degenerate_energy_on_bimodal_energy(tmp_path):
-    data, figure = drawing(tmp_path, "figure_08")
-    runs = data[data["beta"] > 0]
-    bimodal, degenerate = (area.get_paths()[0].vertices for area in figure.axes[0].collections)
-    tops = {tuple(point) for point in bimodal}
-    assert tops >= set(zip(runs["beta"], runs["share_bimodal"], strict=True))
-    both = runs["share_bimodal"] + runs["share_degenerate"]
-    assert {tuple(point) for point in degenerate} >= set(zip(runs["beta"], both, strict=True))
-    assert figure.axes[0].get_ylim() == (0, 1)
-
-
-NO_CHOICE = {"selected_no_degenerate": False, "selected_paper": False}
-
-
-@pytest.mark.parametrize("target", ["figure_07", "figure_08"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: t.assign(**NO_CHOICE),
-        lambda t: t.iloc[:1].assign(**NO_CHOICE),
-        lambda t: t.iloc[[3]],
-        lambda t: t.assign(r2=0.5, mse=0.5),
-    ],
-    ids=["none selected", "base alone", "one run, no base", "no effect"],
-)
-def test_degenerate_sweeps(tmp_path, target, change):
-    data, figure = drawing(tmp_path, target, change=change)
-    figure.draw_without_rendering()
-    told = [text.get_text() for text in shown(figure)]
-    assert data["panel"].iloc[0] in told
-    selected = data[data["selected_no_degenerate"]]
-    assert ("selected β: none" in told) == selected.empty
-
-
-def test_figure_09_draws_toy_pairs_as_figure_11_does_and_tells_no_recall(tmp_path):
-    data, figure = drawing(tmp_path, "figure_09", models=3)
-    assert "recall_at_1" not in data
-    told = [text.get_text() for text in shown(figure)]
-    assert not [text for text in told if text.startswith("recall")]
-    steps = [patch for patch in figure.axes[2].patches if isinstance(patch, StepPatch)]
-    outlines = [patch for patch in steps if not patch.get_fill()]
-    panel = data[data["model"] == "m2"]
-    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
-        np.testing.assert_array_equal(
-            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
-        )
-
-
-def _spike(table):
-    """Nearly all matching pairs in one bin, far above everything else."""
-    matching = table["kind"] == "I-T (aligned)"
-    width = table["right"] - table["left"]
-    first = matching & (table.index == table.index[matching][3])
-    return table.assign(density=np.where(first, 0.99 / width, np.where(matching, 0, 1.5)))
-
-
-def test_figure_09_cuts_the_spike_of_matching_toy_pairs_off_and_nothing_else(tmp_path):
-    data, figure = drawing(tmp_path, "figure_09", change=_spike)
-    assert data["density"].max() > 6
-    assert 1.5 < figure.axes[0].get_ylim()[1] < 2
-    whole = drawing(tmp_path / "b", "figure_09")
-    assert whole[1].axes[0].get_ylim()[1] > whole[0]["density"].max()
-
-
 def _one_live(table):
     table = table.copy()
     table.loc[table.index != 30, ["energy_image", "energy_text", "energy"]] = 0.0
@@ -349,29 +217,6 @@ def test_figure_02_of_degenerate_atoms(tmp_path, case):
     _, figure = drawing(tmp_path, "figure_02", change=DEGENERATE[case])
     figure.draw_without_rendering()
     assert len(hexbins(figure)) == (0 if case in ("all dead", "live, no energy") else 2)
-
-
-@pytest.mark.parametrize(
-    ("target", "change"),
-    [
-        ("figure_10", lambda t: t[t["modality"] == "image"]),
-        ("figure_10", lambda t: t.iloc[[0]]),
-        ("figure_10", lambda t: t.assign(x=0.0, y=0.0)),
-        ("figure_11", lambda t: t[t["kind"] == "I-I"]),
-        ("figure_11", lambda t: t.assign(density=0.0)),
-    ],
-)
-def test_degenerate_embeddings(tmp_path, target, change):
-    data, figure = drawing(tmp_path, target, change=change)
-    figure.draw_without_rendering()
-    assert data["panel"].iloc[0] in [text.get_text() for text in shown(figure)]
-
-
-def test_an_undefined_metric_is_a_dash(tmp_path):
-    sources = make_sources(tmp_path, "figure_11")
-    write_metric(tmp_path / "m0", Metric("recall_at_1", {"code": float("nan")}, {"pairs": 0}))
-    data = gather_figure("figure_11", sources)
-    assert "recall@1 –" in [text.get_text() for text in shown(FIGURES["figure_11"].draw(data))]
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if FIGURES[name].TABLES])

@@ -5,6 +5,7 @@ import pytest
 
 from isoenergy.errors import InputError
 from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.render.arrange import lay_out
 from isoenergy.render.captions import fields, fill_caption
 from isoenergy.render.grid import (
     Cell,
@@ -16,7 +17,7 @@ from isoenergy.render.grid import (
     write_latex,
     write_markdown,
 )
-from isoenergy.render.tables import TABLES, Column, Table, lay_out, render_table
+from isoenergy.render.tables import TABLES, Column, Table, render_table
 from isoenergy.render.tidy import COLUMNS, gather_tidy
 
 
@@ -315,7 +316,7 @@ def test_table_05_shows_the_papers_numbers_beside_and_keeps_them_out_of_the_tidy
             sources.append({**_source(folders, variant, "toy"), "dataset": toy})
     names = {"csv": "t.csv", "markdown": "t.md", "latex": "t.tex", "text": "t.txt"}
     paths = {key: tmp_path / name for key, name in names.items()}
-    render_table("table_05", sources, "Caption.", {}, {}, **paths)
+    render_table("table_05", sources, "Caption.", {}, {}, {}, **paths)
     lines = paths["markdown"].read_text().splitlines()
     assert lines[0] == "| data set | SAE | R² | W | mma | W, paper | mma, paper |"
     ours = "0.2600 ± 0.0141 | 0.260 ± 0.014 | 0.260 ± 0.014"
@@ -334,7 +335,7 @@ def test_a_table_is_written_in_four_forms_that_agree(tmp_path):
         sources.append(_source(folders, variant))
     names = {"csv": "t.csv", "markdown": "t.md", "latex": "t.tex", "text": "t.txt"}
     paths = {key: tmp_path / name for key, name in names.items()}
-    render_table("table_01", sources, "On {train}.", {"train": "D"}, {}, **paths)
+    render_table("table_01", sources, "On {train}.", {"train": "D"}, {}, {}, **paths)
     tidy = pd.read_csv(paths["csv"])
     found = tidy[(tidy.metric == "rho") & (tidy.variant == "SAE-A") & (tidy.protocol == "code")]
     assert found["value"].item() == pytest.approx(0.85)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.errors import InputError
 from isoenergy.measure.metric import Metric, write_metric
 from isoenergy.train import fit as fitting

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import isoenergy
-from isoenergy.embed.store import Rows, write_store
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import write_store
 from isoenergy.encode.codes import open_codes
 from isoenergy.encode.encode import encode_rows
 from isoenergy.progress import Progress

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.measure.reconstruction import l1, reconstruction_errors
 from isoenergy.train.checkpoint import build_sae
 

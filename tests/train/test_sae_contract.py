@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.errors import InputError
 from isoenergy.schema import load_schema
 from isoenergy.train.alignment import ALIGNMENTS

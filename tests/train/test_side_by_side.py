@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.train import fit as fitting
 from isoenergy.train import pairs, saes
 from isoenergy.train.pairs import Pairs

@@ -232,6 +232,27 @@ def test_killed_runs_go_on_to_the_same_bytes(ci_run, ci_config, workflow):
     assert found == {name: expected[name] for name in found}
 
 
+def test_numbers_of_another_tau_are_refused_where_times_alone_say_what_runs(
+    ci_run, ci_config, workflow, tmp_path
+):
+    shutil.copytree(ci_run.folder / "results/ci/metrics", workflow.folder / "results/ci/metrics")
+    config = yaml.safe_load(Path(ci_config).read_text())
+    config["measure"]["tau"] = 0.1
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
+    words = ("--rerun-triggers", "mtime", "--configfile")
+    targets = {"table_01": "json", "figure_02": "parquet"}
+    for target, suffix in targets.items():
+        refused = workflow.run(target, *words, str(tmp_path / "other.yaml"))
+        assert refused.returncode == 1
+        told = rf"{suffix} was measured with tau 0\.05, but the config asks for measure\.tau 0\.1; "
+        assert re.search(told, refused.stderr), refused.stderr[-2000:]
+    done = workflow.run(*targets, *words, ci_config)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, expected = (_digests(run / "results/ci") for run in (workflow.folder, ci_run.folder))
+    assert {"tables/table_01.csv", "figures/figure_02.png"} < found.keys()
+    assert found == {name: expected[name] for name in found}
+
+
 def _slice_store(source, folder, rows):
     for part in ("img_emb", "text_emb"):
         (folder / part).mkdir(parents=True)

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_a_target_that_does_not_exist_stops_with_one_sentence(workflow, root):
     sentence = _sentence(done)
     assert sentence.startswith("error: config/targets.tsv has no target figure_2; allowed are ")
     assert "(did you mean figure_02?)" in sentence
+    assert "\n" not in sentence
+
+
+def test_a_column_that_nothing_measures_stops_a_dry_run(workflow, root, tmp_path):
+    for part in ("config", "envs", "scripts", "workflow"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / part, tmp_path / "copy" / part, ignore=ignored)
+    workflow.root = tmp_path / "copy"
+    tables = workflow.root / "scripts/isoenergy/render/tables.py"
+    tables.write_text(tables.read_text().replace('Column("mse", ', 'Column("mze", ', 1))
+    config = str(workflow.root / "config/demo.yaml")
+    done = workflow.run("--dry-run", "table_01", "--configfile", config)
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert "tables.py: table_01 has a column of the metric mze, which no job measures" in sentence
+    assert sentence.endswith("(did you mean mse?)")
     assert "\n" not in sentence
 
 

@@ -32,6 +32,7 @@ rule render_table:
         template=lambda w: RUN.targets[w.target]["caption"],
         words=lambda w: words_of(w.target),
         sizes=lambda w: sizes_of(w.target),
+        settings=RUN.config["measure"],
     script:
         "../../scripts/render/render_table.py"
 
@@ -64,5 +65,6 @@ rule render_figure:
         template=lambda w: RUN.targets[w.target]["caption"],
         words=lambda w: words_of(w.target),
         sizes=lambda w: sizes_of(w.target),
+        settings=RUN.config["measure"],
     script:
         "../../scripts/render/render_figure.py"

@@ -1,5 +1,12 @@
 # What tables and figures are made of: the folders of their numbers, and the files in those.
 
+from isoenergy.render.columns import check_columns
+
+try:
+    check_columns()
+except InputError as error:
+    stop(error)
+
 
 def saes_of(target):
     """The SAEs that a table compares: those of its comparison in the config, else the run's."""

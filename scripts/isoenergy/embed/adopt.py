@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from isoenergy.embed.store import (
-    FORMAT,
-    check_ids,
-    check_rows,
-    check_shapes,
-    encoder_of,
-    open_arrays,
-)
+from isoenergy.embed.rows import check_rows
+from isoenergy.embed.store import FORMAT, check_ids, check_shapes, encoder_of, open_arrays
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, write_json
 

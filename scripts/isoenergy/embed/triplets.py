@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoenergy.embed.store import EmbeddingStore, Rows
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import EmbeddingStore
 from isoenergy.errors import InputError
 
 TRIPLET, TARGET, CATEGORY = "triplet", "image", "category"

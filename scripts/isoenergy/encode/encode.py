@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from isoenergy.embed.store import Rows, open_store
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import open_store
 from isoenergy.embed.triplets import open_triplets
 from isoenergy.encode.codes import Block, write_blocks
 from isoenergy.files import hash_file, hash_strings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from isoenergy.embed.store import open_store
-from isoenergy.files import write_parquet
 from isoenergy.measure.gap import difference_in_mean, relative_modality_gap
 from isoenergy.measure.intervened import GAP_METRICS, InterventionSettings, measure_gap
 from isoenergy.measure.interventions import (
@@ -20,7 +20,8 @@ from isoenergy.measure.interventions import (
     without_mean_directions,
     without_means,
 )
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at, unit_rows
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
@@ -71,11 +72,12 @@ def measure_baselines(
         "axes": partial(without_axes, means=means, n=dropped),
     }
     pairs = {name: changed(image, text, act) for name, act in acts.items()}
+    count = Metric("axes_dropped", {"here": dropped}, {"axes": image.shape[1]}, "here")
     for name, pair in {"unchanged": (image, text), **pairs}.items():
-        for metric in measure_gap(*pair, settings, seed):
-            write_metric(Path(folder) / name, metric)
-    n = {"axes": image.shape[1]}
-    write_metric(Path(folder) / "axes", Metric("axes_dropped", {"here": dropped}, n, "here"))
+        metrics = [*measure_gap(*pair, settings, seed), *([count] if name == "axes" else [])]
+        asked = BASELINE_METRICS if name == "axes" else GAP_METRICS
+        named = f"{__name__}.BASELINE_METRICS"
+        write_metrics(Path(folder) / name, metrics, asked, named, asdict(settings))
     _write_curve(curve, image, text, means, most, settings, seed)
 
 
@@ -106,4 +108,4 @@ def _write_curve(
                 "recall_at_1": recall,
             }
         )
-    write_parquet(path, pd.DataFrame(points))
+    write_table(path, pd.DataFrame(points), asdict(settings))

@@ -7,7 +7,7 @@ have thousands of rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,9 @@ from isoenergy.embed.store import open_store
 from isoenergy.embed.triplets import Triplets, open_triplets
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
-from isoenergy.files import hash_file, hash_strings, write_parquet
+from isoenergy.files import hash_file, hash_strings
 from isoenergy.measure.energy import atom_energies
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import read_dictionary
 from isoenergy.measure.outliers import (
     PROTOCOLS,
@@ -27,6 +27,7 @@ from isoenergy.measure.outliers import (
     ood_scores,
 )
 from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at, unit_rows
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -179,8 +180,9 @@ def measure_composed(
     target = reconstruct(read.image, dictionary)
     queries = compose_queries(read, dictionary, bimodal, triplets.source)
     for name, query in queries.items():
-        for metric in _query_metrics(query, target, triplets, settings, seed):
-            write_metric(Path(folder) / name, metric)
+        metrics = _query_metrics(query, target, triplets, settings, seed)
+        named = f"{__name__}.COMPOSED_METRICS"
+        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named, asdict(settings))
     _write_histograms(neighbours, queries, target, settings, seed)
 
 
@@ -215,4 +217,4 @@ def _write_histograms(
     distances = {("target",): neighbour_distances(target[rows], target[rows], [k - 1], within=True)}
     for name, query in queries.items():
         distances[name,] = neighbour_distances(query[rows], target[rows], [k])
-    write_parquet(path, distance_densities(distances, ("query",)))
+    write_table(path, distance_densities(distances, ("query",)), asdict(settings))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoenergy.embed.store import NORM_TOLERANCE, EmbeddingStore, open_store
+from isoenergy.embed.rows import NORM_TOLERANCE
+from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
 from isoenergy.measure.gap import (
     difference_in_mean,
@@ -24,8 +24,9 @@ from isoenergy.measure.geometry import (
     cosine_histograms,
     principal_plane,
 )
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.outliers import ood_scores
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -88,18 +89,18 @@ def measure_embeddings(
     seed : int
     """
     opened = open_store(store)
-    n = len(opened)
-    metrics = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, samples, seed)]
+    n, told = len(opened), asdict(samples)
+    pairs = [*_gap_metrics(opened, samples, seed), *_retrieval_metrics(opened, samples, seed)]
+    write_metrics(folder, pairs, PAIR_METRICS, f"{__name__}.PAIR_METRICS", told)
     if opened.classes is not None:
         labels = opened.metadata()["label"].to_numpy()
         accuracy = zero_shot_accuracy(opened.image, opened.classes, labels, RECALL_KS)
-        metrics += [
+        classes = [
             Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
             for k, value in accuracy.items()
         ]
+        write_metrics(folder, classes, CLASS_METRICS, f"{__name__}.CLASS_METRICS", told)
     _write_figure_data(opened, pca, cosines, samples, seed)
-    for metric in metrics:
-        write_metric(folder, metric)
 
 
 def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Metric]:
@@ -152,8 +153,8 @@ def _write_figure_data(
 ) -> None:
     rows, rng = draw_shown(len(store), samples.gap, seed)
     image, text = store.image[rows], store.text[rows]
-    write_parquet(pca, plane_table(image, text))
-    _write_cosines(cosines, image, text, rng)
+    write_table(pca, plane_table(image, text), {"gap": samples.gap})
+    _write_cosines(cosines, image, text, samples.gap, rng)
 
 
 def draw_shown(n: int, size: int, seed: int) -> tuple[np.ndarray, np.random.Generator]:
@@ -191,7 +192,7 @@ def plane_table(image: np.ndarray, text: np.ndarray) -> pd.DataFrame:
 
 
 def _write_cosines(
-    path: str | Path, image: np.ndarray, text: np.ndarray, rng: np.random.Generator
+    path: str | Path, image: np.ndarray, text: np.ndarray, gap: int, rng: np.random.Generator
 ) -> None:
     import pandas as pd
 
@@ -201,7 +202,7 @@ def _write_cosines(
         pd.DataFrame({"kind": kind, "left": left, "right": right, "density": histograms[kind]})
         for kind in COSINE_KINDS
     ]
-    write_parquet(path, pd.concat(bins, ignore_index=True))
+    write_table(path, pd.concat(bins, ignore_index=True), {"gap": gap})
 
 
 def measure_cosines(store: str | Path, cosines: str | Path, gap: int, seed: int) -> None:
@@ -217,7 +218,7 @@ def measure_cosines(store: str | Path, cosines: str | Path, gap: int, seed: int)
     """
     opened = open_store(store)
     rows, rng = draw_shown(len(opened), gap, seed)
-    _write_cosines(cosines, opened.image[rows], opened.text[rows], rng)
+    _write_cosines(cosines, opened.image[rows], opened.text[rows], gap, rng)
 
 
 def measure_classifier(
@@ -264,6 +265,9 @@ def measure_classifier(
         training,
         seed,
     )
-    for k, value in accuracy.items():
-        size = {"train": len(train), "test": len(test)}
-        write_metric(folder, Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed))
+    size = {"train": len(train), "test": len(test)}
+    metrics = [
+        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed)
+        for k, value in accuracy.items()
+    ]
+    write_metrics(folder, metrics, CLASSIFIER_METRICS, f"{__name__}.CLASSIFIER_METRICS")

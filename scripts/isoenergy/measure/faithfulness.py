@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.encode.codes import CodeRows
 
 STEPS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -12,9 +12,10 @@ from scipy.sparse import csr_matrix
 from isoenergy.data.plain import plain_text
 from isoenergy.data.thumbnails import CAPTION_LIMIT, SHOWN_PAIRS, Thumbnail, thumbnails
 from isoenergy.errors import InputError
-from isoenergy.files import read_parquet, write_parquet
+from isoenergy.files import read_parquet
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY
 from isoenergy.measure.opened import open_coded
+from isoenergy.measure.record import settings_of, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,8 @@ def measure_galleries(
                 told |= {"rank": np.arange(1, len(rows) + 1), "row": rows}
                 told |= {"id": found["id"].iloc[rows].to_numpy(), "activation": activations}
                 parts.append(told | {"caption": [captions[row] for row in rows]})
-    _write_galleries(folder, parts, keys, images, blur)
+    # What the atoms' groups depend on.
+    _write_galleries(folder, parts, keys, images, blur, settings_of(table))
 
 
 def _write_galleries(
@@ -125,6 +127,7 @@ def _write_galleries(
     keys: list[str],
     images: str | Path | None,
     blur: bool,
+    settings: Mapping[str, Any],
 ) -> None:
     """Add the pictures, each read once, and write every gallery, empty ones as well."""
     import pandas as pd
@@ -141,7 +144,8 @@ def _write_galleries(
             pictures = {"picture": [t.png for t in own], "problem": [t.problem for t in own]}
             tables.append(pd.DataFrame({**part, **pictures})[list(COLUMNS)])
         filled = [table for table in tables if len(table)] or tables[:1]
-        write_parquet(Path(folder) / f"{gallery}.parquet", pd.concat(filled, ignore_index=True))
+        found = pd.concat(filled, ignore_index=True)
+        write_table(Path(folder) / f"{gallery}.parquet", found, settings)
 
 
 def active_counts(codes: csr_matrix) -> np.ndarray:

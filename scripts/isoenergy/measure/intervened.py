@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
 from isoenergy.measure.energy import Moments, atom_energies
 from isoenergy.measure.gap import (
     difference_in_mean,
@@ -19,7 +18,7 @@ from isoenergy.measure.gap import (
     wasserstein,
 )
 from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair, changed
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.outliers import (
     PROTOCOLS,
@@ -28,6 +27,7 @@ from isoenergy.measure.outliers import (
     ood_scores,
 )
 from isoenergy.measure.reconstruction import Reconstructions
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
@@ -158,18 +158,19 @@ def measure_interventions(
     of = trained if settings.means == TRAIN else measured.codes
     means = mean_reconstructions(of, measured.dictionary)
     labels, first = _class_rows(measured)
-    distances = {}
+    distances, told = {}, asdict(settings)
     for form in FORMS:
         image, text = intervene(form, measured, bimodal, means, seed)
-        for metric in measure_pair(image, text, settings, seed):
-            write_metric(Path(folder) / form, metric)
+        pair = measure_pair(image, text, settings, seed)
+        write_metrics(Path(folder) / form, pair, PAIR_METRICS, f"{__name__}.PAIR_METRICS", told)
         if labels is not None:
             found = zero_shot_accuracy(image, text[first], labels, (1,))
             metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
-            write_metric(Path(folder) / form, metric)
+            named = f"{__name__}.CLASS_METRICS"
+            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told)
         nearest = nearest_images(image, text, settings.ood, seed)
         distances[form, "image"], distances[form, "text"] = nearest
-    write_parquet(neighbours, distance_densities(distances, ("form", "modality")))
+    write_table(neighbours, distance_densities(distances, ("form", "modality")), told)
 
 
 def measure_pair(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoenergy.files import write_parquet
 from isoenergy.measure.embeddings import draw_shown, plane_table
 from isoenergy.measure.energy import AtomEnergies
 from isoenergy.measure.geometry import principal_plane
 from isoenergy.measure.opened import open_measured
 from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.record import write_table
 from isoenergy.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -155,10 +155,11 @@ def measure_layout(
     """
     measured = open_measured(store, weights, codes)
     energies = measured.energies
-    write_parquet(layout, layout_table(measured.dictionary, energies, tau, seed))
+    settings = {"tau": tau, "gap": gap}
+    write_table(layout, layout_table(measured.dictionary, energies, tau, seed), settings)
     rows, _ = draw_shown(len(measured.store), gap, seed)
     bimodal = energies.groups(tau) == "bimodal"
     image, text = (
         reconstruct(side[rows], measured.dictionary, bimodal) for _, side in measured.sides()
     )
-    write_parquet(pca_masked, plane_table(image, text))
+    write_table(pca_masked, plane_table(image, text), settings)

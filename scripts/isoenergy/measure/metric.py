@@ -1,4 +1,4 @@
-"""One measured number on disk: its value under every protocol, sample sizes and seed."""
+"""One measured number on disk: its value under every protocol, sample sizes, seed, settings."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ class Metric:
         Seed of what was sampled; None where nothing was.
     sd : float or None
         Standard deviation over repeated samples, where there are several.
+    note : str
+    settings : mapping of str to float or str
+        What the job that measured it was told of the config's section ``measure``.
     """
 
     name: str
@@ -41,7 +44,8 @@ class Metric:
     protocol: str = CODE
     seed: int | None = None
     sd: float | None = None
-    note: str = field(default="")
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
@@ -61,6 +65,7 @@ def write_metric(folder: str | Path, metric: Metric) -> None:
         # Of values one of which is undefined or infinite there is no spread.
         "sd": metric.sd if metric.sd is not None and math.isfinite(metric.sd) else None,
         "note": metric.note,
+        "settings": dict(metric.settings),
     }
     write_json(Path(folder) / f"{metric.name}.json", content)
 
@@ -83,9 +88,12 @@ def read_metric(path: str | Path) -> Metric:
             seed=content["seed"],
             sd=content["sd"],
             note=content["note"],
+            settings=dict(content["settings"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise InputError(f"{path} is not a metric file; delete it to measure again") from None
+        raise InputError(
+            f"{path} is not a metric file of this version; delete it to measure again"
+        ) from None
 
 
 def _told(value: float) -> float | str | None:

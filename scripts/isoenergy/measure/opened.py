@@ -11,7 +11,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from isoenergy.embed.store import EmbeddingStore, Rows, open_store
+from isoenergy.embed.rows import Rows
+from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.encode.codes import CodeRows, Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.files import hash_file

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from isoenergy.measure.faithfulness import faithfulness_scores
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import Measured, open_measured
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.structure import code_structure, coherence, dictionary_ranks
 from isoenergy.seeds import generator
 
@@ -58,13 +59,13 @@ def measure_quality(
         If the files do not belong together.
     """
     measured = open_measured(store, weights, codes)
-    for metrics in (
-        _faithfulness_metrics(measured, insertion),
-        _dictionary_metrics(measured),
-        _code_metrics(measured, seed),
-    ):
-        for metric in metrics:
-            write_metric(folder, metric)
+    metrics = (
+        *_faithfulness_metrics(measured, insertion),
+        *_dictionary_metrics(measured),
+        *_code_metrics(measured, seed),
+    )
+    settings = {"insertion": insertion}
+    write_metrics(folder, metrics, QUALITY_METRICS, f"{__name__}.QUALITY_METRICS", settings)
 
 
 def _faithfulness_metrics(measured: Measured, steps: int) -> Iterator[Metric]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
 from isoenergy.measure.intervened import mean_reconstructions
-from isoenergy.measure.metric import PAPER, Metric, write_metric
+from isoenergy.measure.metric import PAPER, Metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.ranking import Reordering, draw_pairs, reorder
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import unit_rows
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -148,12 +148,15 @@ def measure_ranking(
                 tables["margins"].append(margins_table(outcome, drawn).assign(**told))
                 tables["spreads"].append(spreads_table(outcome).assign(**told))
             sizes = _sizes(outcome, measured, len(weights))
+    settings = {"tau": tau}
     for key, values in found.items():
-        for name in RANKING_METRICS:
-            metric = _over_seeds(name, [value[name] for value in values], sizes, seed)
-            write_metric(Path(folder, *key), metric)
+        metrics = [
+            _over_seeds(name, [value[name] for value in values], sizes, seed) for name in values[0]
+        ]
+        named = f"{__name__}.RANKING_METRICS"
+        write_metrics(Path(folder, *key), metrics, RANKING_METRICS, named, settings)
     for path, name in ((margins, "margins"), (spreads, "spreads")):
-        write_parquet(path, pd.concat(tables[name], ignore_index=True))
+        write_table(path, pd.concat(tables[name], ignore_index=True), settings)
 
 
 def reorder_sides(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ import numpy as np
 from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
 from isoenergy.measure.bridge import (
     distributional_agreement,
     functional_alignment,
@@ -28,7 +27,7 @@ from isoenergy.measure.factors import (
 )
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.panels import (
     bridge_shares_table,
@@ -44,6 +43,7 @@ from isoenergy.measure.probing import (
     probing_accuracy,
 )
 from isoenergy.measure.reconstruction import Reconstructions, l0, l1, reconstruction_errors
+from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import recall_at
 from isoenergy.measure.transport import Transport
 from isoenergy.measure.vectors import draw_rows
@@ -137,8 +137,8 @@ def measure_sae(
     measured = open_measured(store, weights, codes)
     probes, drawn = _probes(measured, settings, seed)
     coordinates = _coordinates(measured, settings)
-    write_parquet(atoms, _atoms_table(measured, settings, probes["code"], coordinates))
-    solved, tau = _transport(measured), settings.tau
+    solved, tau, told = _transport(measured), settings.tau, asdict(settings)
+    write_table(atoms, _atoms_table(measured, settings, probes["code"], coordinates), told)
     tables = {
         "bridge_shares": bridge_shares_table(measured, tau),
         "transport": transport_table(measured, tau, coordinates, solved and solved.plan),
@@ -147,16 +147,15 @@ def measure_sae(
         "ranks": ranks_table(measured),
     }
     for name, table in tables.items():
-        write_parquet(Path(folder) / f"{name}.parquet", table)
-    for metrics in (
-        _reconstruction_metrics(measured),
-        _energy_metrics(measured, settings),
-        _probing_metrics(measured, settings, probes, drawn, seed),
-        _bridge_metrics(measured, settings, solved),
-        _masking_metrics(measured, settings, seed),
-    ):
-        for metric in metrics:
-            write_metric(folder, metric)
+        write_table(Path(folder) / f"{name}.parquet", table, told)
+    metrics = (
+        *_reconstruction_metrics(measured),
+        *_energy_metrics(measured, settings),
+        *_probing_metrics(measured, settings, probes, drawn, seed),
+        *_bridge_metrics(measured, settings, solved),
+        *_masking_metrics(measured, settings, seed),
+    )
+    write_metrics(folder, metrics, SAE_METRICS, f"{__name__}.SAE_METRICS", told)
 
 
 def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
@@ -338,7 +337,8 @@ def measure_factors(
         measured.energies,
     )
     best, coefficient = alignment.best()
-    write_parquet(
+    settings = {"tau": tau}
+    write_table(
         atoms,
         pd.DataFrame(
             {
@@ -354,14 +354,17 @@ def measure_factors(
                 },
             }
         ),
+        settings,
     )
     n = {"pairs": len(measured.store), "atoms": len(best)}
     told = {
         "coefficient": group_coefficients(alignment, measured.energies, tau),
         "follows": followed_shares(alignment, measured.energies, tau),
     }
-    for name, groups in told.items():
-        for group, values in groups.items():
-            for kind, value in values.items():
-                metric = Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
-                write_metric(folder, metric)
+    metrics = (
+        Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
+        for name, groups in told.items()
+        for group, values in groups.items()
+        for kind, value in values.items()
+    )
+    write_metrics(folder, metrics, FACTOR_METRICS, f"{__name__}.FACTOR_METRICS", settings)

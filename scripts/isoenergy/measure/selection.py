@@ -93,13 +93,12 @@ def selection_metrics(
     """
     found = {rule: select_beta(beta, r2, share_degenerate, rule) for rule in RULES}
     n = {"pairs": pairs, "betas": len(beta)}
-    values = [
-        {rule: told.beta for rule, told in found.items()},
-        {rule: told.r2 for rule, told in found.items()},
-        {rule: told.share_degenerate for rule, told in found.items()},
-        dict.fromkeys(RULES, r2_bound(beta, r2)),
-    ]
-    return [
-        Metric(name, told, n, protocol=NO_DEGENERATE)
-        for name, told in zip(SELECTION_METRICS, values, strict=True)
-    ]
+    values = {
+        SELECTED_BETA: {rule: told.beta for rule, told in found.items()},
+        f"{SELECTED_BETA}_r2": {rule: told.r2 for rule, told in found.items()},
+        f"{SELECTED_BETA}_share_degenerate": {
+            rule: told.share_degenerate for rule, told in found.items()
+        },
+        "sweep_r2_bound": dict.fromkeys(RULES, r2_bound(beta, r2)),
+    }
+    return [Metric(name, told, n, protocol=NO_DEGENERATE) for name, told in values.items()]

@@ -10,8 +10,9 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.opened import read_dictionary
+from isoenergy.measure.record import write_metrics
 from isoenergy.measure.transport import transport_vectors
 from isoenergy.seeds import generator
 
@@ -72,16 +73,18 @@ def measure_stability(
     """
     rng = generator(seed, "stability")
     learned = [_read(*paths) for paths in zip(weights, atoms, strict=True)]
-    found: dict[str, list[float]] = {name: [] for name in STABILITY_METRICS}
+    found: dict[str, list[float]] = {"stability": [], "stability_null": []}
     for (a, energy_a), (b, energy_b) in itertools.pairwise(learned):
         found["stability"].append(dictionary_distance(a, energy_a, b, energy_b))
         shuffled = rng.permutation(energy_b)
         found["stability_null"].append(dictionary_distance(a, energy_a, b, shuffled))
+    metrics = []
     for name, values in found.items():
         mean = float(np.mean(values)) if values else float("nan")
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
         told = {"dictionaries": len(learned)}
-        write_metric(folder, Metric(name, {"code": mean}, told, seed=seed, sd=spread))
+        metrics.append(Metric(name, {"code": mean}, told, seed=seed, sd=spread))
+    write_metrics(folder, metrics, STABILITY_METRICS, f"{__name__}.STABILITY_METRICS")
 
 
 def _read(weights: str | Path, atoms: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,15 @@ from scipy.sparse import csr_matrix
 
 from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.encode.encode import encode_blocks
-from isoenergy.files import write_parquet
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY, AtomEnergies, Moments, energies_of
-from isoenergy.measure.metric import write_metric
 from isoenergy.measure.reconstruction import BATCH, Errors, reconstruct
-from isoenergy.measure.selection import RULES, select_beta, selection_metrics
+from isoenergy.measure.record import write_metrics, write_table
+from isoenergy.measure.selection import (
+    RULES,
+    SELECTION_METRICS,
+    select_beta,
+    selection_metrics,
+)
 from isoenergy.measure.vectors import blocks, mean_vector
 from isoenergy.progress import Progress
 from isoenergy.train.checkpoint import load_sae_for
@@ -144,6 +148,8 @@ def measure_sweep(
     runs = [sweep[name].to_numpy() for name in ("beta", "r2", "share_degenerate")]
     for rule in RULES:
         sweep[f"selected_{rule}"] = sweep["beta"] == select_beta(*runs, rule).beta
-    write_parquet(table, sweep)
-    for metric in selection_metrics(*runs, len(opened)):
-        write_metric(folder, metric)
+    settings = {"tau": tau}
+    write_table(table, sweep, settings)
+    metrics = selection_metrics(*runs, len(opened))
+    named = "isoenergy.measure.selection.SELECTION_METRICS"
+    write_metrics(folder, metrics, SELECTION_METRICS, named, settings)

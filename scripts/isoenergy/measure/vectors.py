@@ -19,7 +19,7 @@ _PERMUTED = 2**22
 class Vectors(Protocol):
     """What metrics take: an ndarray of shape (n, dim), or anything that gives rows as one does.
 
-    Rows of an embedding store (:class:`isoenergy.embed.store.Rows`), reconstructions
+    Rows of an embedding store (:class:`isoenergy.embed.rows.Rows`), reconstructions
     (:class:`isoenergy.measure.reconstruction.Reconstructions`), and :class:`Changed` ones.
     """
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from isoenergy.errors import InputError
 from isoenergy.measure.metric import read_metric
+from isoenergy.render.asked import check_settings
 
 
 def fields(template: str) -> list[str]:
@@ -17,7 +19,10 @@ def fields(template: str) -> list[str]:
 
 
 def fill_caption(
-    template: str, words: Mapping[str, str], sizes: Mapping[str, tuple[str | Path, str]]
+    template: str,
+    words: Mapping[str, str],
+    sizes: Mapping[str, tuple[str | Path, str]],
+    settings: Mapping[str, Any] | None = None,
 ) -> str:
     """Fill a caption template.
 
@@ -29,17 +34,21 @@ def fill_caption(
         Fields that are known from the config.
     sizes : mapping of str to (path, str)
         Fields that are sample sizes: a metric file, and which of its sizes.
+    settings : mapping of str to float or str, optional
+        The config's section ``measure``.
 
     Raises
     ------
     InputError
-        If a field is in neither mapping.
+        If a field is in neither mapping, or a metric was measured with other settings.
     """
     values = dict(words)
     for name in fields(template):
         if name in sizes:
             path, which = sizes[name]
-            values[name] = f"{read_metric(path).n[which]:,}"
+            metric = read_metric(path)
+            check_settings(path, metric.settings, settings or {})
+            values[name] = f"{metric.n[which]:,}"
         elif name not in values:
             known = ", ".join(sorted({*words, *sizes}))
             raise InputError(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet, write_text
 from isoenergy.measure.metric import read_metric
+from isoenergy.measure.record import settings_of
 from isoenergy.registry import Registry
 from isoenergy.render import (
     arithmetic,
@@ -35,6 +36,7 @@ from isoenergy.render import (
     transport,
     unimodal,
 )
+from isoenergy.render.asked import check_settings
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.examples import Examples
 from isoenergy.render.galleries import Gallery
@@ -117,7 +119,11 @@ FIGURES.register("figure_27")(Examples("edits", across=3, side=1.0))
 FIGURES.register("figure_ranking")(ranking)
 
 
-def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def gather_figure(
+    target: str,
+    sources: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """All numbers that a figure draws, one tidy table.
 
     Parameters
@@ -127,6 +133,8 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
     sources : sequence of mapping
         One per panel, in the order drawn: ``model``, for SAEs ``sae``, and the paths of the
         module's ``TABLES`` and ``METRICS``.
+    settings : mapping of str to float or str, optional
+        The config's section ``measure``.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
     ------
     InputError
         If the target is unknown, there is no source, a panel is there twice, or a source is
-        missing, broken, empty or lacks a column.
+        missing, broken, empty, lacks a column or was measured with other settings.
     """
     import pandas as pd
 
@@ -157,9 +165,11 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
         if (model, sae) in seen:
             raise InputError(f"{target} has two sources for {model} {sae}; name each once")
         seen.add((model, sae))
-        panel = _read_tables(source, figure.TABLES)
-        for metric in figure.METRICS:
-            panel[metric] = read_metric(source[metric]).value
+        panel = _read_tables(source, figure.TABLES, settings or {})
+        for name in figure.METRICS:
+            metric = read_metric(source[name])
+            check_settings(source[name], metric.settings, settings or {})
+            panel[name] = metric.value
         panel = figure.gather(panel)
         panel.insert(0, "model", model)
         panel.insert(1, "sae", sae)
@@ -168,7 +178,9 @@ def gather_figure(target: str, sources: Sequence[Mapping[str, Any]]) -> pd.DataF
     return pd.concat(gathered, ignore_index=True)
 
 
-def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def _read_tables(
+    source: Mapping[str, Any], tables: Mapping[str, Sequence[str]], settings: Mapping[str, Any]
+) -> pd.DataFrame:
     """The rows of all tables, none without a table; the first one must have some."""
     import pandas as pd
 
@@ -176,6 +188,8 @@ def _read_tables(source: Mapping[str, Any], tables: Mapping[str, Sequence[str]])
     for name, columns in tables.items():
         path = source[name]
         table = read_parquet(path)
+        check_settings(path, settings_of(table), settings)
+        table.attrs = {}
         lacking = [column for column in columns if column not in table]
         if lacking:
             raise InputError(f"{path} lacks the columns {', '.join(lacking)}; measure again")
@@ -195,6 +209,7 @@ def render_figure(
     template: str,
     words: Mapping[str, str],
     sizes: Mapping[str, tuple[str, str]],
+    settings: Mapping[str, Any],
     data: str | Path,
     png: str | Path,
     pdf: str | Path,
@@ -208,6 +223,8 @@ def render_figure(
         As :func:`gather_figure`.
     template, words, sizes
         The caption, see :func:`isoenergy.render.captions.fill_caption`.
+    settings : mapping of str to float or str
+        The config's section ``measure``.
     data : path
         Parquet to write: every number in the figure.
     png, pdf : path
@@ -220,7 +237,7 @@ def render_figure(
     InputError
         As :func:`gather_figure`.
     """
-    caption = fill_caption(template, words, sizes)
-    write_parquet(data, gather_figure(target, sources))
+    caption = fill_caption(template, words, sizes, settings)
+    write_parquet(data, gather_figure(target, sources, settings))
     save_figure(FIGURES[target].draw(read_parquet(data)), png, pdf)
     write_text(text, caption + "\n")

@@ -11,6 +11,7 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.measure.metric import Metric, read_metric
+from isoenergy.render.asked import check_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,10 @@ RAW = "embeddings"
 
 
 def gather_tidy(
-    sources: Sequence[Mapping[str, Any]], metrics: Sequence[str], differences: bool = False
+    sources: Sequence[Mapping[str, Any]],
+    metrics: Sequence[str],
+    differences: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Read metrics and put their mean and spread over seeds into a tidy table.
 
@@ -39,6 +43,8 @@ def gather_tidy(
         Keep metrics with several protocols alone, and add a row for the difference of each other
         protocol from the default, named e.g. ``"paper - code"``; its spread is that of the
         differences seed by seed.
+    settings : mapping of str to float or str, optional
+        The config's section ``measure``.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def gather_tidy(
     Raises
     ------
     InputError
-        If a metric file is missing for some seeds, or broken.
+        If a metric file is missing for some seeds, broken, or measured with other settings.
     """
     import pandas as pd
 
@@ -65,6 +71,8 @@ def gather_tidy(
                 absent = next(path for path in paths if path not in present)
                 raise InputError(f"{absent} does not exist; measure every seed")
             found = [read_metric(path) for path in paths]
+            for path, metric in zip(paths, found, strict=True):
+                check_settings(path, metric.settings, settings or {})
             protocols = _protocols(found[0])
             summaries = {protocol: _summary(found, protocol) for protocol in protocols}
             if differences:

@@ -11,8 +11,9 @@ import yaml
 
 from isoenergy.errors import InputError
 from isoenergy.files import write_text
+from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
-from isoenergy.render.tables import TABLES, lay_out
+from isoenergy.render.tables import TABLES
 from isoenergy.render.tidy import COLUMNS
 from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
 from isoenergy.report.claims import VERDICTS, printed_numbers

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric
 from isoenergy.measure.reconstruction import reconstruction_errors
-from isoenergy.measure.toy import TRUTHS, Explained, distances_to_truth, matching_accuracies
+from isoenergy.measure.record import write_metrics
+from isoenergy.measure.toy import (
+    TOY_METRICS,
+    TRUTHS,
+    Explained,
+    distances_to_truth,
+    matching_accuracies,
+)
 from isoenergy.progress import Progress
 from isoenergy.seeds import derive_seed
 from isoenergy.toy.process import CONCEPTS_PER_BIAS, ToyAtoms, ToyPairs, ToySetting, truth_codes
@@ -137,8 +144,7 @@ def run_toy(
         ),
         Metric("atoms_live", {"code": live}, n),
     )
-    for metric in metrics:
-        write_metric(folder, metric)
+    write_metrics(folder, metrics, TOY_METRICS, "isoenergy.measure.toy.TOY_METRICS")
     write_parquet(history, table)
     trained = {**asdict(training), "toy": asdict(setting), "rows": rows, "seed": seed}
     save_sae(sae, architecture, weights, config, trained)

@@ -1,0 +1,40 @@
+"""Refuse numbers that were measured with other settings than the config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from isoenergy.errors import InputError
+
+
+def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Compare the settings that a file was measured with with those that are asked for.
+
+    Snakemake measures again when a setting changes, unless it is told to look at times alone
+    (``--rerun-triggers mtime``), or the file comes from elsewhere; a table or figure would then
+    show numbers of several settings under one caption.
+
+    Parameters
+    ----------
+    path : path
+        The file, for the message.
+    told : mapping of str to float or str
+        What it was measured with; empty for what no setting changes.
+    asked : mapping of str to float or str
+        The config's section ``measure``; a setting that is not in it is not compared.
+
+    Raises
+    ------
+    InputError
+        Names the file, the settings that differ, and how to measure again.
+    """
+    other = [name for name in told if name in asked and told[name] != asked[name]]
+    if other:
+        found = ", ".join(f"{name} {told[name]}" for name in other)
+        wanted = ", ".join(f"measure.{name} {asked[name]}" for name in other)
+        raise InputError(
+            f"{path} was measured with {found}, but the config asks for {wanted}; to measure "
+            "again, run without --rerun-triggers mtime, or delete the file"
+        )
