@@ -57,7 +57,7 @@ def from_memory(store: Path, config: dict, folder: Path) -> tuple[float, float, 
     """The same with all pairs in memory; GB, seconds, and what differs from ``folder``."""
     import torch
 
-    from isoenergy.embed.store import Rows
+    from isoenergy.embed.rows import Rows
     from isoenergy.encode.codes import open_codes
     from isoenergy.encode.encode import encode_rows
     from isoenergy.progress import Progress
