@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.errors import InputError
 from isoenergy.progress import LOG, Progress
 from isoenergy.seeds import derive_seed

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoenergy.embed.store import Rows
+from isoenergy.embed.rows import Rows
 from isoenergy.seeds import generator
 from isoenergy.train import ranks
 
