@@ -3,15 +3,15 @@
 The first table is of one epoch of SAE-A by matching pursuit and of encoding, with the functions
 that the workflow calls, on a float16 store and on one of a quarter of its pairs: memory must not
 grow with the store. The reference does the same with all pairs in memory in float32, as the
-authors' loop has them. What comes out must be equal to the last bit. Memory is the process's own
-at its highest, with Python and its libraries; files that are mapped are not counted, as the system
-takes their pages back when it needs them. Each row is a process of its own.
+authors' loop has them, and the codes too. What comes out must be equal to the last bit. Memory is
+the process's own at its highest, with Python and its libraries; files that are mapped are not
+counted, as the system takes their pages back when it needs them. Each row is a process of its own.
 
 The second is of one SAE-A at the sizes of config/config.yaml, trained by the workflow's script in
 one process and in two under torchrun (gloo) that share its cores: seconds with start-up, and the
-loss of the epoch, which may differ by rounding. Seconds have no bound: several processes are
-for machines with more cores or GPUs, as each computes the rows of the Gram matrix that its own
-pairs need.
+loss of the epoch, which may differ by rounding. Seconds have no bound: several processes are for
+machines with more cores or GPUs, as each computes the rows of the Gram matrix that its own pairs
+need.
 
 Ends with an error where a bound is missed.
 
@@ -30,7 +30,17 @@ from pathlib import Path
 import numpy as np
 import yaml
 from bounds import Bound, settle
-from training import BETA, DIM, REPOSITORY, THREADS, Peak, apart, training_of, write_pairs
+from training import (
+    BETA,
+    DIM,
+    REPOSITORY,
+    THREAD_VARIABLES,
+    THREADS,
+    Peak,
+    apart,
+    training_of,
+    write_pairs,
+)
 
 EXPANSION, L0, BLOCK = 2, 20, 4096
 FILES = ("sae.safetensors", "config.json", "history.parquet", "state.safetensors")
@@ -68,8 +78,8 @@ def from_memory(store: Path, config: dict, folder: Path) -> tuple[float, float, 
 
     torch.set_num_threads(THREADS)
     peak, began = Peak(), time.perf_counter()
-    sides = [np.load(store / f"{name}.npy").astype(np.float32) for name in ("image", "text")]
-    image, text = (Rows([side]) for side in sides)
+    sides = [np.load(store / f"{name}.npy", mmap_mode="r") for name in ("image", "text")]
+    image, text = (Rows([side.astype(np.float32)]) for side in sides)
     training = training_of(config, "masked_cosine", BETA)
     size = DIM, EXPANSION * DIM, L0
     fit = start("matching_pursuit", size, training, 0, None, "SAE-A")
@@ -134,11 +144,11 @@ def train(store: Path, config: dict, folder: Path, processes: int) -> tuple[floa
         str(REPOSITORY / "scripts/train/train_saes.py"),
         *("--store", str(store), "--saes", json.dumps([sae])),
     ]
-    threads = str(max(THREADS // processes, 1))
+    threads = dict.fromkeys(THREAD_VARIABLES, str(max(THREADS // processes, 1)))
     start = time.perf_counter()
-    subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": threads}, stderr=subprocess.PIPE, check=True
-    )
+    done = subprocess.run(command, env=os.environ | threads, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
     return time.perf_counter() - start, pd.read_parquet(sae["history"])["loss"].iloc[-1]
 
 

@@ -37,6 +37,8 @@ from isoenergy.errors import InputError
 LOG = logging.getLogger("isoenergy")
 # Host and process id of the workflow that started this job, set in rules/common.smk.
 RUN_VARIABLE = "ISOENERGY_RUN"
+# Of these torch takes MKL's before OpenMP's; Snakemake sets all.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # The param of a job that calls its function several times: what each call adds to the arguments.
 CALLS = "each"
 # The param of a job whose function several processes run together.
@@ -136,7 +138,7 @@ def run_by_several(script: str | Path, arguments: Mapping[str, Any], processes: 
     # Cores are shared out, and the processes end with this one.
     cores = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     changes = {
-        "OMP_NUM_THREADS": str(max(cores // processes, 1)),
+        **dict.fromkeys(THREAD_VARIABLES, str(max(cores // processes, 1))),
         RUN_VARIABLE: f"{socket.gethostname()}:{os.getpid()}",
     }
     with subprocess.Popen(

@@ -211,7 +211,8 @@ from isoenergy.errors import InputError
 def work(store: str | Path, out: str | Path, rate: float, wait: int = 0) -> None:
     if store == "bad":
         raise InputError("bad is wrong; mend it")
-    told = f"{os.getpid()} {os.environ['WORLD_SIZE']} {os.environ['OMP_NUM_THREADS']} {rate}"
+    import torch
+    told = f"{os.getpid()} {os.environ['WORLD_SIZE']} {torch.get_num_threads()} {rate}"
     Path(out + os.environ["RANK"]).write_text(told)
     binding.LOG.info("written")
     time.sleep(wait)
@@ -225,7 +226,8 @@ def several(tmp_path, monkeypatch):
     """Two processes that torchrun starts for a job."""
     (tmp_path / "work.py").write_text(SEVERAL)
     monkeypatch.setenv("PYTHONPATH", str(Path(binding.__file__).parent))
-    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "6")
     job = _job(tmp_path, rate=1e-05, processes=2)
     return job, tmp_path / "work.py"
 

@@ -30,6 +30,13 @@ def test_a_metric_that_is_asked_for_and_not_measured_is_refused_before_any_is_wr
     assert not (tmp_path / "metrics").exists()
 
 
+def test_two_metrics_of_one_name_are_refused_before_any_is_written(tmp_path):
+    metrics = [Metric(name, {"code": 1.0}, {}) for name in ("r2", "mse", "r2")]
+    with pytest.raises(InputError, match="several metrics are called r2; give each a name"):
+        write_metrics(tmp_path, metrics, ["r2", "mse"], "HERE")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_in_the_list_of_an_sae_that_nothing_measures_is_told(measure, ideal, monkeypatch):
     monkeypatch.setattr(sae, "SAE_METRICS", (*sae.SAE_METRICS, "sparsity"))
     told = r"^isoenergy\.measure\.sae\.SAE_METRICS names sparsity, but measured are mse, r2, l0, "

@@ -21,8 +21,8 @@ def test_what_differs_is_told_with_the_way_out():
         check_settings("m/rho.json", {"tau": 0.05, "gap": 100, "means": "own"}, ASKED)
     assert str(caught.value) == (
         "m/rho.json was measured with tau 0.05, means own, but the config asks for measure.tau "
-        "0.1, measure.means train; to measure again, run without --rerun-triggers mtime, or "
-        "delete the file"
+        "0.1, measure.means train; delete the file to measure again, or run without "
+        "--rerun-triggers mtime"
     )
 
 

@@ -222,38 +222,6 @@ def test_captions_are_filled_and_unknown_fields_refused(tmp_path):
         fill_caption("{pears}", {"train": "S"}, sizes)
 
 
-def test_every_table_reads_metrics_that_are_measured():
-    from isoenergy.measure.accounting import COUNTS, MODEL_COUNTS
-    from isoenergy.measure.baselines import BASELINE_METRICS
-    from isoenergy.measure.composed import COMPOSED_METRICS
-    from isoenergy.measure.embeddings import CLASS_METRICS, CLASSIFIER_METRICS, PAIR_METRICS
-    from isoenergy.measure.intervened import CLASS_METRICS as FORM_CLASS_METRICS
-    from isoenergy.measure.intervened import PAIR_METRICS as FORM_METRICS
-    from isoenergy.measure.quality import QUALITY_METRICS
-    from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS
-    from isoenergy.measure.selection import SELECTION_METRICS
-    from isoenergy.measure.stability import STABILITY_METRICS
-    from isoenergy.measure.toy import TOY_METRICS
-
-    known = {
-        "saes": {
-            *SAE_METRICS,
-            *FACTOR_METRICS,
-            *QUALITY_METRICS,
-            *STABILITY_METRICS,
-            *SELECTION_METRICS,
-        },
-        "embeddings": {*PAIR_METRICS, *CLASS_METRICS, *CLASSIFIER_METRICS},
-        "toy": set(TOY_METRICS),
-        "interventions": {*FORM_METRICS, *FORM_CLASS_METRICS},
-        "composed": set(COMPOSED_METRICS),
-        "baselines": set(BASELINE_METRICS),
-        "data": {*COUNTS, *MODEL_COUNTS},
-    }
-    for name in TABLES:
-        assert set(TABLES[name].metrics()) <= known[TABLES[name].of], name
-
-
 def _counted(folder, dataset, asked, failed, models):
     """The sources of a data set's counts."""
     for metric in (

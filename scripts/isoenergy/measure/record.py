@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +41,14 @@ def write_metrics(
     Raises
     ------
     InputError
-        If one that is asked for is not among them; then none is written.
+        If one that is asked for is not among them, or two have one name; then none is written.
     """
+    metrics = list(metrics)
     found = {metric.name: metric for metric in metrics}
+    if len(found) < len(metrics):
+        counted = Counter(metric.name for metric in metrics)
+        twice = ", ".join(name for name, times in counted.items() if times > 1)
+        raise InputError(f"several metrics are called {twice}; give each a name of its own")
     lacking = [name for name in asked if name not in found]
     if lacking:
         raise InputError(

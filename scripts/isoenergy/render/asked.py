@@ -21,7 +21,7 @@ def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str
     path : path
         The file, for the message.
     told : mapping of str to float or str
-        What it was measured with; empty for what no setting changes.
+        What it was measured with; empty where its job takes nothing of that section.
     asked : mapping of str to float or str
         The config's section ``measure``; a setting that is not in it is not compared.
 
@@ -35,6 +35,6 @@ def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str
         found = ", ".join(f"{name} {told[name]}" for name in other)
         wanted = ", ".join(f"measure.{name} {asked[name]}" for name in other)
         raise InputError(
-            f"{path} was measured with {found}, but the config asks for {wanted}; to measure "
-            "again, run without --rerun-triggers mtime, or delete the file"
+            f"{path} was measured with {found}, but the config asks for {wanted}; delete the "
+            "file to measure again, or run without --rerun-triggers mtime"
         )

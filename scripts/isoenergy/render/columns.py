@@ -19,7 +19,7 @@ from isoenergy.measure.toy import TOY_METRICS
 from isoenergy.render.tables import TABLES, Table
 from isoenergy.schema import choose
 
-# By what a table is of. A run may lack some of them, without classes or known factors for example.
+# By ``Table.of``. A run may lack some of them, without classes or known factors for example.
 MEASURED = {
     "saes": (
         *SAE_METRICS,

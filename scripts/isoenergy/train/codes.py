@@ -60,7 +60,7 @@ class SparseCodes:
 
     def used(self) -> Tensor:
         """Atoms with a non-zero code in some row, bool of shape (K,)."""
-        # Places without a code mark one atom too many: cheaper than to leave them out.
+        # Slots without a code mark a place behind the last atom: cheaper than to select the others.
         marked = torch.where(self.values != 0, self.indices, self.n_atoms).flatten()
         used = torch.zeros(self.n_atoms + 1, dtype=torch.bool, device=marked.device)
         return used.scatter_(0, marked, True)[:-1]

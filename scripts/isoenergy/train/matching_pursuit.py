@@ -6,9 +6,9 @@ chosen atoms A (k x d, in order, repeats included), every coefficient is
 v_j = A_j . (x - sum_{l<j} v_l A_l), a unit lower-triangular system T v = A x with
 T = I + strictly_lower(A A^T). Solving it differentiably gives the unrolled values and the unrolled
 gradient, without keeping any rows x K array for the backward pass. On a CPU ``kernel``, compiled,
-chooses, but for small dictionaries; for large ones ``unrolled``, compiled too, has values and
-gradients. On CUDA ``fused`` chooses, where Triton is installed; the torch path here is what they
-are tested against.
+chooses, but for small dictionaries and few rows; for large ones ``unrolled``, compiled too, has
+values and gradients. On CUDA ``fused`` chooses, where Triton is installed; the torch path here is
+what they are tested against.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from isoenergy.train.sae import ARCHITECTURES, SAE
 # Up to this many atoms the Gram matrix (K x K) is kept and correlations are updated with it; above,
 # on a GPU, residuals are, which costs one product with the dictionary per step but K x d memory.
 GRAM_LIMIT = 8192
-# From this many atoms on a CPU takes the compiled loop, whose import costs about a second.
+# From this many atoms on a CPU takes the compiled loop wherever it has the Gram matrix; its import
+# costs about a second.
 LOOPED = 512
-# From this many it computes the Gram rows of chosen atoms alone, and compiles the rest too.
+# From this many it always does, with the Gram rows of chosen atoms alone, and compiles the rest.
 COMPILED = 2048
 # Where nothing is compiled, a dictionary of fewer atoms than this times l0 * dim is read and
 # written whole, rows x K: less than the rows x l0 x dim numbers of the atoms that rows chose.

@@ -20,10 +20,10 @@ class SAE(nn.Module, ABC):
     """A sparse autoencoder: x -> codes -> reconstruction = codes @ dictionary.
 
     Add one by subclassing and ``ARCHITECTURES.register(name)``, in a module that
-    ``architectures.py`` imports (``TopK`` in ``linear.py`` is a short example); alignment is a loss
-    term for any of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is assumed.
-    Several processes may train one SAE, each with a share of every batch: a loss is a mean over
-    rows, and what it says of the batch as a whole goes through ``ranks``.
+    ``architectures.py`` imports (``TopKSAE`` in ``linear.py`` is a short example); alignment is a
+    loss term for any of them, not a kind of SAE. No encoder matrix, pre-bias or decoder bias is
+    assumed. Several processes may train one SAE, each with a share of every batch: a loss is a mean
+    over rows, and what it says of the batch as a whole goes through ``ranks``.
 
     Parameters
     ----------
