@@ -27,9 +27,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from threads import told_threads
+
 THREADS = 2
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = str(THREADS)
+os.environ |= told_threads(THREADS)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import numpy as np

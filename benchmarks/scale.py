@@ -30,11 +30,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 from bounds import Bound, settle
+from threads import told_threads
 from training import (
     BETA,
     DIM,
+    FILES,
     REPOSITORY,
-    THREAD_VARIABLES,
     THREADS,
     Peak,
     apart,
@@ -43,7 +44,6 @@ from training import (
 )
 
 EXPANSION, L0, BLOCK = 2, 20, 4096
-FILES = ("sae.safetensors", "config.json", "history.parquet", "state.safetensors")
 # Bounds: memory over that for a quarter of the pairs, of the reference over ours, and the relative
 # difference between the losses of one process and of two.
 GROWTH, SPARED, DIFFERENCE = 1.1, 3.0, 1e-3
@@ -144,7 +144,7 @@ def train(store: Path, config: dict, folder: Path, processes: int) -> tuple[floa
         str(REPOSITORY / "scripts/train/train_saes.py"),
         *("--store", str(store), "--saes", json.dumps([sae])),
     ]
-    threads = dict.fromkeys(THREAD_VARIABLES, str(max(THREADS // processes, 1)))
+    threads = told_threads(max(THREADS // processes, 1))
     start = time.perf_counter()
     done = subprocess.run(command, env=os.environ | threads, stderr=subprocess.PIPE, text=True)
     if done.returncode:

@@ -28,9 +28,10 @@ import threading
 import time
 from pathlib import Path
 
+from threads import told_threads
+
 THREADS = 2
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-os.environ |= dict.fromkeys(THREAD_VARIABLES, str(THREADS))
+os.environ |= told_threads(THREADS)
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 

@@ -23,15 +23,18 @@ def test_figure_10_counts_every_embedding_and_marks_the_means(tmp_path):
     assert "DiM 0.31    W 0.36" in [text.get_text() for text in shown(figure)]
 
 
-def test_figure_11_draws_the_densities_with_recall(tmp_path):
-    data, figure = drawing(tmp_path, "figure_11", models=2)
-    steps = [patch for patch in figure.axes[1].patches if isinstance(patch, StepPatch)]
+def assert_densities_are_drawn(axes, panel):
+    steps = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
     outlines = [patch for patch in steps if not patch.get_fill()]
-    panel = data[data["model"] == "m1"]
     for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
         np.testing.assert_array_equal(
             drawn.get_data().values, panel[panel["kind"] == kind]["density"]
         )
+
+
+def test_figure_11_draws_the_densities_with_recall(tmp_path):
+    data, figure = drawing(tmp_path, "figure_11", models=2)
+    assert_densities_are_drawn(figure.axes[1], data[data["model"] == "m1"])
     told = [text.get_text() for text in shown(figure)]
     assert [told.count(f"recall@1 {value}") for value in ("0.31", "0.41")] == [1, 1]
     assert [told.count(kind) for kind in COSINE_KINDS] == [1] * 5
@@ -42,13 +45,7 @@ def test_figure_09_draws_toy_pairs_as_figure_11_does_and_tells_no_recall(tmp_pat
     assert "recall_at_1" not in data
     told = [text.get_text() for text in shown(figure)]
     assert not [text for text in told if text.startswith("recall")]
-    steps = [patch for patch in figure.axes[2].patches if isinstance(patch, StepPatch)]
-    outlines = [patch for patch in steps if not patch.get_fill()]
-    panel = data[data["model"] == "m2"]
-    for kind, drawn in zip(COSINE_KINDS, outlines, strict=True):
-        np.testing.assert_array_equal(
-            drawn.get_data().values, panel[panel["kind"] == kind]["density"]
-        )
+    assert_densities_are_drawn(figure.axes[2], data[data["model"] == "m2"])
 
 
 def _spike(table):

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from isoenergy.errors import InputError
+from isoenergy.measure.metric import Metric, read_metric
 
 
-def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def read_asked(path: str | Path, asked: Mapping[str, Any] | None) -> Metric:
+    """Read a metric, refused if it was measured otherwise; see :func:`check_settings`."""
+    metric = read_metric(path)
+    check_settings(path, metric.settings, asked)
+    return metric
+
+
+def check_settings(
+    path: str | Path, told: Mapping[str, Any], asked: Mapping[str, Any] | None
+) -> None:
     """Compare the settings that a file was measured with with those that are asked for.
 
     Snakemake measures again when a setting changes, unless it is told to look at times alone
@@ -22,7 +32,7 @@ def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str
         The file, for the message.
     told : mapping of str to float or str
         What it was measured with; empty where its job takes nothing of that section.
-    asked : mapping of str to float or str
+    asked : mapping of str to float or str, or None
         The config's section ``measure``; a setting that is not in it is not compared.
 
     Raises
@@ -30,6 +40,7 @@ def check_settings(path: str | Path, told: Mapping[str, Any], asked: Mapping[str
     InputError
         Names the file, the settings that differ, and how to measure again.
     """
+    asked = asked or {}
     other = [name for name in told if name in asked and told[name] != asked[name]]
     if other:
         found = ", ".join(f"{name} {told[name]}" for name in other)

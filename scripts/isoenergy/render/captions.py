@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isoenergy.errors import InputError
-from isoenergy.measure.metric import read_metric
-from isoenergy.render.asked import check_settings
+from isoenergy.render.asked import read_asked
 
 
 def fields(template: str) -> list[str]:
@@ -46,9 +45,7 @@ def fill_caption(
     for name in fields(template):
         if name in sizes:
             path, which = sizes[name]
-            metric = read_metric(path)
-            check_settings(path, metric.settings, settings or {})
-            values[name] = f"{metric.n[which]:,}"
+            values[name] = f"{read_asked(path, settings).n[which]:,}"
         elif name not in values:
             known = ", ".join(sorted({*words, *sizes}))
             raise InputError(

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet, write_parquet, write_text
-from isoenergy.measure.metric import read_metric
 from isoenergy.measure.record import settings_of
 from isoenergy.registry import Registry
 from isoenergy.render import (
@@ -36,7 +35,7 @@ from isoenergy.render import (
     transport,
     unimodal,
 )
-from isoenergy.render.asked import check_settings
+from isoenergy.render.asked import check_settings, read_asked
 from isoenergy.render.captions import fill_caption
 from isoenergy.render.examples import Examples
 from isoenergy.render.galleries import Gallery
@@ -165,11 +164,9 @@ def gather_figure(
         if (model, sae) in seen:
             raise InputError(f"{target} has two sources for {model} {sae}; name each once")
         seen.add((model, sae))
-        panel = _read_tables(source, figure.TABLES, settings or {})
-        for name in figure.METRICS:
-            metric = read_metric(source[name])
-            check_settings(source[name], metric.settings, settings or {})
-            panel[name] = metric.value
+        panel = _read_tables(source, figure.TABLES, settings)
+        for metric in figure.METRICS:
+            panel[metric] = read_asked(source[metric], settings).value
         panel = figure.gather(panel)
         panel.insert(0, "model", model)
         panel.insert(1, "sae", sae)
@@ -179,7 +176,9 @@ def gather_figure(
 
 
 def _read_tables(
-    source: Mapping[str, Any], tables: Mapping[str, Sequence[str]], settings: Mapping[str, Any]
+    source: Mapping[str, Any],
+    tables: Mapping[str, Sequence[str]],
+    settings: Mapping[str, Any] | None,
 ) -> pd.DataFrame:
     """The rows of all tables, none without a table; the first one must have some."""
     import pandas as pd

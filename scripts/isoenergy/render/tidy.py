@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isoenergy.errors import InputError
-from isoenergy.measure.metric import Metric, read_metric
-from isoenergy.render.asked import check_settings
+from isoenergy.measure.metric import Metric
+from isoenergy.render.asked import read_asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,9 +70,7 @@ def gather_tidy(
             if len(present) < len(paths):
                 absent = next(path for path in paths if path not in present)
                 raise InputError(f"{absent} does not exist; measure every seed")
-            found = [read_metric(path) for path in paths]
-            for path, metric in zip(paths, found, strict=True):
-                check_settings(path, metric.settings, settings or {})
+            found = [read_asked(path, settings) for path in paths]
             protocols = _protocols(found[0])
             summaries = {protocol: _summary(found, protocol) for protocol in protocols}
             if differences:
