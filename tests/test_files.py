@@ -210,7 +210,7 @@ def test_a_missing_file_is_named(tmp_path, read):
 @pytest.mark.parametrize("content", [b'{"a": ', b"\xff\xfe"])
 def test_broken_json_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.json is not valid JSON .*; delete it"):
+    with pytest.raises(InputError, match=r"x\.json is not valid JSON .* delete it and run again"):
         read_json(tmp_path / "x.json")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -93,16 +95,14 @@ def read_json(path: str | Path) -> Any:
     Raises
     ------
     InputError
-        If the file is missing or is not JSON.
+        If the file is missing, truncated or not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} is not valid JSON ({error}); delete it to make it again"
-        ) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); {_way_out(path)}") from None
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
@@ -149,11 +149,8 @@ def open_npy(path: str | Path) -> np.ndarray:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path} cannot be read as a .npy array ({error}); it may be truncated, "
-            "copy or make it again"
-        ) from None
+    except (ValueError, OSError, EOFError, OverflowError, TokenError) as error:
+        raise InputError(f"{path} cannot be read as a .npy array {_reason(path, error)}") from None
 
 
 def write_parquet(path: str | Path, table: Any) -> None:
@@ -178,8 +175,53 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read as parquet ({reason}); make it again") from None
+        raise InputError(f"{path} cannot be read as parquet {_reason(path, error)}") from None
+
+
+def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) -> Any:
+    """Read a table of results that was written as CSV into a pandas DataFrame.
+
+    Parameters
+    ----------
+    path : path
+    text : collection of str
+        Columns of text, in which no word stands for an empty cell: a model may be called "NA".
+    numbers : collection of str
+        Columns of numbers, empty where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or no CSV.
+    """
+    import pandas as pd
+
+    dtype, missing = dict.fromkeys(text, str), dict.fromkeys(numbers, "")
+    try:
+        table = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=missing)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except ValueError as error:  # of pandas' own kinds as well
+        raise InputError(f"{path} cannot be read as CSV {_reason(path, error)}") from None
+    # Cells that a cut line lacks.
+    if table[[name for name in text if name in table]].isna().any(axis=None):
+        raise InputError(f"{path} is truncated; {_way_out(path)}")
+    return table
+
+
+def _reason(path: str | Path, error: Exception) -> str:
+    """Why a file cannot be read, and the way out unless the file may be whole."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"({first})"
+    return f"({first}), it may be truncated; {_way_out(path)}"
+
+
+def _way_out(path: str | Path) -> str:
+    """What to do about a broken file; the workflow misses a part of a store with its folder."""
+    part = re.fullmatch(r"\w+_\d{4}\.(npy|parquet)", Path(path).name)
+    made = f"the folder {Path(path).parent}" if part else "it"
+    return f"copy it again if it is your own, else delete {made} and run again"
 
 
 def hash_strings(strings: Iterable[str]) -> str:

@@ -63,6 +63,28 @@ def test_a_picture_that_cannot_be_used_costs_its_row_and_says_why(folder):
     assert len(list(read_pictures(images))) == 1
 
 
+def test_a_name_that_no_file_can_have_costs_its_row_alone(folder):
+    (folder / "loop.png").symlink_to("loop.png")
+    paths = ["a.png", "x" * 300 + ".png", "y/" * 3000, "loop.png", "sub", "sub\\b.PNG", "."]
+    _table(folder, image=paths, caption=list("abcdefg"))
+    pairs, _ = _read(folder)
+    assert pd.read_parquet(pairs)["status"].tolist() == ["ok", *["is not in the folder"] * 6]
+
+
+def test_transparency_is_white_or_dropped(folder):
+    clear = Image.new("RGBA", (8, 8), (200, 30, 30, 0))
+    (folder / "clear.png").write_bytes(encoded(clear, "PNG"))
+    _table(folder, image=["clear.png"], caption=["x"])
+    for transparency, colour in (("white", (255, 255, 255)), ("drop", (200, 30, 30))):
+        out = folder.parent / transparency
+        read_folder(
+            *(folder, [], out / "pairs.parquet", out / "images", "mine", "folder", None, "pairs"),
+            *(None, 0, 1, transparency),
+        )
+        [(_, content)] = read_pictures(out / "images")
+        assert np.abs(np.asarray(decode_picture(content)).astype(int) - colour).max() <= 3
+
+
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(folder):
     (folder.parent / "secret.png").write_bytes((folder / "a.png").read_bytes())
     (folder / "link.png").symlink_to(folder.parent / "secret.png")
@@ -167,12 +189,30 @@ def test_classes_and_edits(folder):
         ({"image": ["a.png", "c.png"], "caption": ["x", None]}, "pairs", "row 1 has an empty cell"),
         ({"image": ["gone.png"], "caption": ["x"]}, "pairs", "none of its pictures can be used"),
         ({"image": ["a.png"], "label": [0]}, "classes", r"classes\.json does not exist"),
+        ({"image": [], "caption": []}, "pairs", r"pairs\.csv has a header and no rows"),
     ],
 )
 def test_a_wrong_folder_gets_one_sentence(folder, columns, kind, told):
     _table(folder, **columns)
     with pytest.raises(InputError, match=told):
         _read(folder, kind)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"names": ["x", " "], "templates": ["a {}"]}, "names must be a list of texts, none"),
+        ({"names": "xy", "templates": ["a {}"]}, "names must be a list of texts"),
+        ({"names": ["x"], "templates": ["a photo"]}, "template 'a photo' needs {} once"),
+        ({"names": ["x"], "templates": ["{} or {}"]}, "needs {} once, where the name goes"),
+        ({"names": ["x"], "templates": ["a {}"]}, "the label 1 .*names 1 classes, the first is 0"),
+    ],
+)
+def test_classes_that_name_nothing_are_one_sentence(folder, told, why):
+    (folder / "classes.json").write_text(json.dumps(told))
+    _table(folder, image=["a.png", "c.png"], label=[0, 1])
+    with pytest.raises(InputError, match=why):
+        _read(folder, "classes")
 
 
 def test_a_folder_without_a_table_gets_one_sentence(folder):

@@ -90,6 +90,7 @@ rule read_folder:
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         rows=lambda w: RUN.config["rows"].get(w.dataset),
         seed=lambda w: seed_of("data", w.dataset),
+        transparency=RUN.config["transparency"],
     script:
         "../../scripts/data/read_folder.py"
 
@@ -178,6 +179,7 @@ rule fetch_range:
             for key, value in RUN.config["download"].items()
             if key not in ("lists", "server", "sample", "range")
         },
+        transparency=RUN.config["transparency"],
     script:
         "../../scripts/data/fetch_range.py"
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from isoenergy.data import guard
+from isoenergy.data.colours import WHITE
 from isoenergy.data.normal import normal_picture
 from isoenergy.data.pairs import OK
-from isoenergy.data.shards import write_shard
+from isoenergy.data.shards import broken_shard, write_shard
 from isoenergy.errors import InputError
 from isoenergy.files import hash_strings, read_parquet, write_json, write_parquet
 from isoenergy.progress import Progress
@@ -108,6 +109,7 @@ def fetch_range(
     start: int,
     rows: int,
     fetching: Fetching,
+    transparency: str = WHITE,
 ) -> None:
     """Fetch the pictures of some rows of a list of links into one shard.
 
@@ -129,6 +131,8 @@ def fetch_range(
     start, rows : int
         The range; it may reach behind the end of the list.
     fetching : Fetching
+    transparency : {"white", "drop"}
+        See :func:`isoenergy.data.colours.to_rgb`.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def fetch_range(
                 found[url] = place
         pending = [url for url in pending if may_pass(told.get(url, TOO_LATE))]
     told |= {url: TOO_LATE for url in names if url not in told}
-    digests = _pack(Path(shard), names, told, found, fetching.side)
+    digests = _pack(Path(shard), names, told, found, fetching.side, transparency)
     wanted["status"] = wanted["url"].map(told)
     wanted["image"] = wanted["url"].map(names)
     wanted["sha256"] = [digests.get(url, "") for url in wanted["url"]]
@@ -292,6 +296,7 @@ def _pack(
     told: dict[str, str],
     found: dict[str, tuple[Path, str]],
     side: int,
+    transparency: str,
 ) -> dict[str, str]:
     """Write the pictures that can be used, in the order of the list, and hash what was fetched.
 
@@ -307,11 +312,14 @@ def _pack(
                     continue
                 bar.step()
                 path, key = found[url]
-                if path not in tars:
-                    tars[path] = tarfile.open(path, "r:")  # noqa: SIM115, closed below
-                content = tars[path].extractfile(f"{key}.jpg").read()
                 try:
-                    picture, suffix = normal_picture(content, side)
+                    if path not in tars:
+                        tars[path] = tarfile.open(path, "r:")  # noqa: SIM115, closed below
+                    content = tars[path].extractfile(f"{key}.jpg").read()
+                except (tarfile.TarError, KeyError) as error:
+                    raise broken_shard(path, error) from None
+                try:
+                    picture, suffix = normal_picture(content, side, transparency)
                 except InputError as error:
                     told[url] = str(error)
                     continue

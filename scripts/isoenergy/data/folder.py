@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from isoenergy.data.colours import WHITE
 from isoenergy.data.normal import normal_picture
-from isoenergy.data.pairs import NEEDED, OK, write_pairs
+from isoenergy.data.pairs import OK, write_pairs
 from isoenergy.data.published import LAYOUTS, TABLES, Listing, is_published, landmark
 from isoenergy.data.shards import SHARD_ROWS, write_shard
+from isoenergy.data.table import read_table
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, read_parquet, replacing_folder, write_json
+from isoenergy.files import read_json, replacing_folder, write_json
 from isoenergy.progress import Progress
 from isoenergy.seeds import generator
 
@@ -46,8 +48,10 @@ def find_table(folder: str | Path) -> Path:
     for name in TABLES:
         if (folder / name).is_file():
             return folder / name
+    other = next((path.name for path in sorted(folder.glob("pairs.*"))), None)
     raise InputError(
         f"{folder} has no {' or '.join(TABLES)}; a data folder holds one, with a row per pair"
+        + (f", and {other} is not read" if other else "")
     )
 
 
@@ -102,6 +106,7 @@ def read_folder(
     rows: int | None,
     seed: int,
     threads: int = 1,
+    transparency: str = WHITE,
 ) -> None:
     """Take a data set from a folder: check every row, pack its pictures into shards.
 
@@ -135,11 +140,14 @@ def read_folder(
     seed : int
     threads : int
         Pictures that are decoded at a time; what is written is the same.
+    transparency : {"white", "drop"}
+        See :func:`isoenergy.data.colours.to_rgb`.
 
     Raises
     ------
     InputError
-        If the table is missing, broken or lacks a column, or no row has a picture.
+        If the table is missing or broken, see :func:`isoenergy.data.table.read_table`, or no row
+        has a picture.
     """
     places = [Path(folder)] if folder is not None else []
     places += [Path(path).parent for path in downloads]
@@ -155,7 +163,8 @@ def read_folder(
             replacing_folder(images) as shards,
             Progress(f"read {dataset}", len(paths), "pictures") as bar,
         ):
-            _write_shards(files, keys, shards, failed, bar, threads)
+            read = partial(_read_picture, files, transparency)
+            _write_shards(read, keys, shards, failed, bar, threads)
             if classes is not None:
                 write_json(shards / "classes.json", classes)
             if len(failed) == len(paths):
@@ -186,54 +195,31 @@ def _list(
     if layout == "folder":
         folder = files.folders[0]
         classes = _read_classes(folder) if kind == "classes" else None
-        listing = Listing(_read_table(find_table(folder), dataset, kind), classes)
+        named = len(classes["names"]) if classes else None
+        listing = Listing(read_table(find_table(folder), dataset, kind, named), classes)
     else:
         listing = LAYOUTS[layout](files, dataset, split)
     return listing.table, listing.classes
 
 
-def _read_table(path: Path, dataset: str, kind: str) -> pd.DataFrame:
-    import pandas as pd
-
-    if path.suffix == ".csv":
-        try:
-            table = pd.read_csv(path, dtype={"image": str, "caption": str, "source": str})
-        except (ValueError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{path} cannot be read as csv ({reason}); it is comma-separated"
-            ) from None
-    else:
-        table = read_parquet(path)
-    needed = ("image", *NEEDED[kind])
-    missing = [name for name in needed if name not in table]
-    if missing:
-        raise InputError(
-            f"{path} lacks the column {missing[0]}; a data set of kind {kind} has "
-            f"{', '.join(needed)}"
-        )
-    empty = table[list(needed)].isna().any(axis=1)
-    if empty.any():
-        raise InputError(f"{path}: row {int(empty.idxmax())} has an empty cell; fill or drop it")
-    if "id" not in table:
-        table["id"] = [f"{dataset}-{i:08d}" for i in range(len(table))]
-    table = table[["id", *needed]].astype(
-        {name: "int64" if name in ("label", "triplet") else str for name in ("id", *needed)}
-    )
-    return table.reset_index(drop=True)
-
-
 def _read_classes(folder: Path) -> dict[str, list[str]]:
-    told = read_json(folder / "classes.json")
+    path = folder / "classes.json"
+    told = read_json(path)
     for key in ("names", "templates"):
         values = told.get(key) if isinstance(told, Mapping) else None
-        if not values or not all(isinstance(value, str) for value in values):
-            raise InputError(f"{folder / 'classes.json'}: {key} must be a list of texts")
+        texts = isinstance(values, list) and all(isinstance(v, str) and v.strip() for v in values)
+        if not values or not texts:
+            raise InputError(f"{path}: {key} must be a list of texts, none of them blank")
+    for template in told["templates"]:
+        if template.count("{}") != 1:
+            raise InputError(
+                f"{path}: the template {template[:80]!r} needs {{}} once, where the name goes"
+            )
     return {key: told[key] for key in ("names", "templates")}
 
 
 def _write_shards(
-    files: Unpacked,
+    read: Callable[[str], tuple[bytes, str] | str],
     keys: Mapping[str, str],
     shards: Path,
     failed: dict[str, str],
@@ -243,7 +229,7 @@ def _write_shards(
     """Pack pictures in their order; those that cannot be used go to ``failed`` with the reason."""
 
     def contents(paths: list[str]) -> Iterator[tuple[str, bytes]]:
-        for path, made in _ahead(partial(_read_picture, files), paths, threads):
+        for path, made in _ahead(read, paths, threads):
             bar.step()
             if isinstance(made, str):
                 failed[path] = made
@@ -256,10 +242,10 @@ def _write_shards(
         write_shard(shards / f"{shard:05d}.tar", contents(paths[start : start + SHARD_ROWS]), "")
 
 
-def _read_picture(files: Unpacked, path: str) -> tuple[bytes, str] | str:
+def _read_picture(files: Unpacked, transparency: str, path: str) -> tuple[bytes, str] | str:
     """One picture and its suffix, or why it cannot be used."""
     try:
-        return normal_picture(files.read(path, MAX_BYTES), None)
+        return normal_picture(files.read(path, MAX_BYTES), None, transparency)
     except InputError as error:
         return str(error)
 

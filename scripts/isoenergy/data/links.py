@@ -15,6 +15,7 @@ from isoenergy.seeds import generator
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 # Names of the columns in LAION's releases, in lower case.
@@ -72,9 +73,11 @@ def list_links(
         except InputError:
             raise
         except Exception as error:  # the hub's client raises many kinds
+            reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"the list of links of {dataset} cannot be read to its end "
-                f"({type(error).__name__}: {str(error).splitlines()[0][:200]}); run again"
+                f"({type(error).__name__}: {reason}); "
+                f"{f'copy or download {metadata} again' if metadata else 'run again'}"
             ) from None
     table = pd.concat(tables, ignore_index=True)
     table["id"] = [f"{dataset}-{row:010d}" for row in table["row"]]
@@ -132,7 +135,8 @@ def _open(name: str, file: IO[bytes]) -> tuple[pq.ParquetFile, dict[str, str]]:
         opened = parquet.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{name} cannot be read as parquet ({str(error).splitlines()[0]})"
+            f"{name} cannot be read as parquet ({str(error).splitlines()[0]}); copy or download it "
+            "again"
         ) from None
     by_lower = {column.lower(): column for column in opened.schema_arrow.names}
     columns = {}
@@ -141,13 +145,39 @@ def _open(name: str, file: IO[bytes]) -> tuple[pq.ParquetFile, dict[str, str]]:
         if not found:
             raise InputError(f"{name} has no column {' or '.join(allowed)}, in capitals or not")
         columns[what] = found[0]
+        kind = opened.schema_arrow.field(found[0]).type
+        if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise InputError(
+                f"{name} has {kind} in the column {found[0]}; text is needed, one a row"
+            )
     return opened, columns
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Text, also as bytes of UTF-8, or a column without any value."""
+    from pyarrow import types
+
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_binary,
+        types.is_large_binary,
+        types.is_null,
+    )
+    return any(test(kind) for test in tests)
 
 
 def _table(batch: object, columns: dict[str, str], start: int) -> pd.DataFrame:
     import pandas as pd
 
-    values = {what: batch.column(column).to_pylist() for what, column in columns.items()}
+    values = {
+        what: [
+            cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell for cell in cells
+        ]
+        for what, column in columns.items()
+        for cells in [batch.column(column).to_pylist()]
+    }
     table = pd.DataFrame(values, dtype=object)
     return table.assign(row=np.arange(start, start + len(table)))
 

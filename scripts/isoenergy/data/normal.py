@@ -1,14 +1,14 @@
-"""Pictures made alike: upright, 8 bits, RGB or grey, of bounded size, or why that cannot be."""
+"""Pictures made alike: upright, opaque, 8 bits, RGB or grey, of bounded size, or why not."""
 
 from __future__ import annotations
 
 import io
 import warnings
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from isoenergy.data.shards import MAX_PIXELS, ONE_PIXEL, TOO_MANY_PIXELS
+from isoenergy.data.colours import WHITE, eight_bits, to_rgb
+from isoenergy.data.shards import MAX_PIXELS, ONE_PIXEL, PICTURE_SUFFIXES, TOO_MANY_PIXELS
 from isoenergy.errors import InputError
 
 # Why a picture that arrived cannot be used; the other reasons are those of the shards.
@@ -16,25 +16,35 @@ NO_PICTURE = "not a picture"
 BROKEN = "picture is truncated or corrupt"
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+# Formats that Pillow reads where it was built with their libraries.
+_BUILT_IN = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
 _READABLE = (*FORMATS, "GIF", "BMP", "TIFF")
+_READABLE += tuple(name for name, library in _BUILT_IN.items() if features.check(library))
+# Suffixes by which a file in a folder is taken for a picture.
+SUFFIXES = (*PICTURE_SUFFIXES, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k", ".jpx")
 # Encoders read a grey picture as RGB of equal channels; to encode it anew would only lose.
 _KEPT_MODES = ("RGB", "L")
 _ORIENTATION = 0x0112
 _QUALITY = 95
 
 
-def normal_picture(content: bytes, side: int | None) -> tuple[bytes, str]:
+def normal_picture(
+    content: bytes, side: int | None, transparency: str = WHITE
+) -> tuple[bytes, str]:
     """Check a picture to its last byte, and make it an upright one of 8 bits and bounded size.
 
-    One that is so already, in RGB or grey, keeps its bytes. Of an animation the first frame is
-    taken; 16 bits a channel become 8, CMYK and palettes RGB; the orientation in the EXIF data is
-    carried out; a shorter side of more than ``side`` pixels becomes ``side``.
+    One that is so already, in RGB or grey and opaque, keeps its bytes. Of an animation the first
+    frame is taken, of several pages the first; 16 bits a channel become 8, CMYK and palettes RGB;
+    the orientation in the EXIF data is carried out; a shorter side of more than ``side`` pixels
+    becomes ``side``.
 
     Parameters
     ----------
     content : bytes
     side : int or None
         None keeps the size.
+    transparency : {"white", "drop"}
+        See :func:`isoenergy.data.colours.to_rgb`.
 
     Returns
     -------
@@ -45,7 +55,8 @@ def normal_picture(content: bytes, side: int | None) -> tuple[bytes, str]:
     Raises
     ------
     InputError
-        One of the reasons ``NO_PICTURE``, ``BROKEN``, ``TOO_MANY_PIXELS``, ``ONE_PIXEL``.
+        One of the reasons ``NO_PICTURE``, ``BROKEN``, ``TOO_MANY_PIXELS``, ``ONE_PIXEL``, or of
+        :mod:`isoenergy.data.colours`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,16 +71,21 @@ def normal_picture(content: bytes, side: int | None) -> tuple[bytes, str]:
         if min(picture.size) < 2:
             raise InputError(ONE_PIXEL)
         try:
-            return _normal(picture, content, side)
+            return _normal(picture, content, side, transparency)
+        except InputError:
+            raise
         except Exception:  # Pillow raises many kinds for broken files
             raise InputError(BROKEN) from None
 
 
-def _normal(picture: Image.Image, content: bytes, side: int | None) -> tuple[bytes, str]:
+def _normal(
+    picture: Image.Image, content: bytes, side: int | None, transparency: str
+) -> tuple[bytes, str]:
     side = side or min(picture.size)
     kept = (
         picture.format in FORMATS
         and picture.mode in _KEPT_MODES
+        and not picture.has_transparency_data
         and getattr(picture, "n_frames", 1) == 1
         and min(picture.size) <= side
         and picture.getexif().get(_ORIENTATION, 1) == 1
@@ -78,7 +94,7 @@ def _normal(picture: Image.Image, content: bytes, side: int | None) -> tuple[byt
     picture.load()
     if kept:
         return content, suffix
-    picture = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGB")
+    picture = to_rgb(ImageOps.exif_transpose(eight_bits(picture)), transparency)
     scale = min(1.0, side / min(picture.size))
     if scale < 1:
         size = tuple(max(2, round(scale * length)) for length in picture.size)
@@ -86,13 +102,3 @@ def _normal(picture: Image.Image, content: bytes, side: int | None) -> tuple[byt
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_QUALITY, exif=b"")
     return buffer.getvalue(), ".jpg"
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 bits or of integers as 8 bits; Pillow would clip it to white."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.clip(np.asarray(picture, dtype=np.int64), 0, 2**16 - 1) >> 8
-    made = Image.fromarray(values.astype(np.uint8))
-    made.getexif().update(picture.getexif())
-    return made

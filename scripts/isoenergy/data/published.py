@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoenergy.data.shards import PICTURE_SUFFIXES
+from isoenergy.data.normal import SUFFIXES
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
 from isoenergy.registry import Registry
@@ -21,6 +21,7 @@ CLASS_INDEX = "imagenet_class_index.json"
 # What a folder in a layout of the user's own has, see folder.py.
 TABLES = ("pairs.parquet", "pairs.csv")
 CATEGORIES = ("dress", "shirt", "toptee")
+_AGAIN = "copy or download it again"
 
 # The 80 prompts of CLIP (Radford et al. 2021), with "a" and with "the": what shows the class, ...
 _OF = (
@@ -153,13 +154,15 @@ def read_coco(files: Unpacked, dataset: str, split: str | None) -> Listing:
     told = files.read_json(path)
     with _as_published(path):
         captions: dict[int, list[str]] = {}
-        for row in told["annotations"]:
+        for row in _list(told["annotations"]):
             captions.setdefault(int(row["image_id"]), []).append(_text(row["caption"]))
         rows = [
             (f"{split}2017/{_text(picture['file_name'])}", caption)
-            for picture in told["images"]
+            for picture in _list(told["images"])
             for caption in captions.get(int(picture["id"]), ())
         ]
+    if not rows:
+        raise InputError(f"{path} of {files} has no picture with a caption; {_AGAIN}")
     table = pd.DataFrame(rows, columns=["image", "caption"])
     return Listing(_numbered(table, dataset))
 
@@ -200,7 +203,7 @@ def read_imagenet(files: Unpacked, dataset: str, split: str | None = None) -> Li
         rows += [
             (f"{own.name}/{file.name}", label)
             for file in sorted(own.iterdir())
-            if file.suffix.lower() in PICTURE_SUFFIXES
+            if file.suffix.lower() in SUFFIXES
         ]
     if not rows:
         raise InputError(f"{folder} has no folders of pictures such as {folders[0]}")
@@ -236,7 +239,7 @@ def read_fashioniq(files: Unpacked, dataset: str, split: str | None) -> Listing:
         path.stem: path.suffix
         for folder in files.folders
         for path in sorted((folder / "images").glob("*"))
-        if path.suffix.lower() in PICTURE_SUFFIXES
+        if path.suffix.lower() in SUFFIXES
     }
     table = read_edits(files, dataset, split)
     for side in ("image", "source"):
@@ -268,13 +271,15 @@ def read_edits(files: Unpacked, dataset: str, split: str | None) -> pd.DataFrame
         path = f"captions/{name}" if files.has(f"captions/{name}") else name
         told = files.read_json(path)
         with _as_published(path):
-            for entry in told:
+            for entry in _list(told):
                 target, source = (_good(entry[key]) for key in ("target", "candidate"))
                 rows += [
                     (target, source, _text(caption), triplet, category)
-                    for caption in entry["captions"]
+                    for caption in _list(entry["captions"])
                 ]
                 triplet += 1
+    if not rows:
+        raise InputError(f"the caption files of {files} have no captions; {_AGAIN}")
     columns = ["image", "source", "caption", "triplet", "category"]
     return _numbered(pd.DataFrame(rows, columns=columns), dataset)
 
@@ -288,7 +293,14 @@ def _good(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{str(value)[:80]!r} is no text")
+    value.encode("utf-8")  # JSON can spell halves of characters, which no file can hold
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{str(value)[:80]!r} is no list")
     return value
 
 
@@ -302,7 +314,8 @@ def _as_published(path: str | Path) -> Iterator[None]:
     """Turn what goes wrong in reading JSON of another form into one sentence."""
     try:
         yield
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{path} is not of the form that is published ({type(error).__name__}: {error})"
+            f"{path} is not of the form that is published ({type(error).__name__}: {error}); "
+            f"{_AGAIN}"
         ) from None

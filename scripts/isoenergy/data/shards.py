@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from isoenergy.data.colours import to_rgb
 from isoenergy.errors import InputError
 from isoenergy.files import replacing, write_parquet
 
@@ -105,15 +106,18 @@ def read_pictures(
                 yield key, content.read() if content else b""
 
 
+def broken_shard(shard: Path, why: object) -> InputError:
+    """The error that a broken shard ends in."""
+    return InputError(f"{shard} is broken ({why}); delete {shard.parent} and run again")
+
+
 @contextmanager
 def _opened(shard: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(shard, "r:") as tar:
             yield tar
     except tarfile.TarError as error:
-        raise InputError(
-            f"{shard} is broken ({error}); delete {shard.parent} to make it again"
-        ) from None
+        raise broken_shard(shard, error) from None
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
@@ -153,7 +157,9 @@ def locate_pictures(folder: str | Path) -> pd.DataFrame:
     twice = places["key"].duplicated()
     if twice.any():
         key = places["key"][twice].iloc[0]
-        raise InputError(f"{folder} holds two pictures with the key {key}; make it again")
+        raise InputError(
+            f"{folder} holds two pictures with the key {key}; delete {folder} and run again"
+        )
     return places
 
 
@@ -183,12 +189,13 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 
 def decode_picture(content: bytes) -> Image.Image:
-    """Decode one picture to RGB.
+    """Decode one picture to RGB; the data stage leaves none with transparency.
 
     Raises
     ------
     InputError
-        If it cannot be decoded, is larger than ``MAX_PIXELS`` or has a side of one pixel.
+        If it cannot be decoded, is larger than ``MAX_PIXELS``, has a side of one pixel, or has
+        colours that :func:`isoenergy.data.colours.to_rgb` refuses.
     """
     try:
         picture = Image.open(io.BytesIO(content))
@@ -197,7 +204,7 @@ def decode_picture(content: bytes) -> Image.Image:
             raise InputError(f"{TOO_MANY_PIXELS} ({width} x {height}, over {MAX_PIXELS})")
         if min(width, height) < 2:
             raise InputError(f"{ONE_PIXEL} ({width} x {height})")
-        return picture.convert("RGB")
+        return to_rgb(picture)
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files

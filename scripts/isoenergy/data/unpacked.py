@@ -12,6 +12,7 @@ from isoenergy.errors import InputError
 
 # Why a file of a data set cannot be read.
 ABSENT = "is not in the folder"
+UNREADABLE = "cannot be read"
 OUTSIDE = "lies outside the folder"
 BROKEN = "is broken in its archive"
 # Other methods make gigabytes of one block that is read.
@@ -78,8 +79,11 @@ class Unpacked:
         """
         file = self._file(path)
         if file is not None:
-            with file.open("rb") as opened:
-                content = opened.read(most + 1)
+            try:
+                with file.open("rb") as opened:
+                    content = opened.read(most + 1)
+            except OSError as error:
+                raise InputError(f"{UNREADABLE} ({error.strerror})") from None
         else:
             content = self._read_member(path, most)
         if len(content) > most:
@@ -98,18 +102,24 @@ class Unpacked:
             return json.loads(self.read(path, _MOST_JSON))
         except InputError as error:
             raise InputError(f"{path} {error}: {self}") from None
-        except ValueError as error:
-            raise InputError(f"{path} of {self} is not valid JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path} of {self} is not valid JSON ({error}); copy or download it again"
+            ) from None
 
     def _file(self, path: str) -> Path | None:
         for root in self._roots:
-            file = (root / path).resolve()
-            if file.is_relative_to(root) and file.is_file():
+            file = _resolved(root, path)
+            if file is not None and file.is_relative_to(root) and file.is_file():
                 return file
         return None
 
     def _is_inside(self, path: str) -> bool:
-        return any((root / path).resolve().is_relative_to(root) for root in self._roots)
+        places = [_resolved(root, path) for root in self._roots]
+        return any(
+            place is None or place.is_relative_to(root)
+            for place, root in zip(places, self._roots, strict=True)
+        )
 
     def _read_member(self, path: str, most: int) -> bytes:
         if not self._is_inside(path):
@@ -149,3 +159,13 @@ class Unpacked:
                         f"{path} is no whole zip archive ({error}); copy or download it again"
                     ) from None
         return self._archives
+
+
+def _resolved(root: Path, path: str) -> Path | None:
+    """Where links lead; None for what no file can be: too long, with NUL, or links in a loop."""
+    try:
+        place = (root / path).resolve()
+        place.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return place

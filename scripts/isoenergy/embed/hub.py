@@ -103,7 +103,10 @@ def _why(spec: EncoderSpec, error: BaseException) -> str:
             "it holds no weights in safetensors, and other formats are not read; choose a revision "
             "that has some, or convert it"
         )
-    return f"{reason}; check that it is whole and of family {spec.family}"
+    whole = f"check that it is whole and of family {spec.family}"
+    if Path(name).is_dir():
+        whole += ", copy it again, or delete it and run again if the run trained it"
+    return f"{reason}; {whole}"
 
 
 def _denied(chain: list[BaseException]) -> bool:

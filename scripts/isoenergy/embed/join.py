@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from isoenergy.data.pairs import read_pairs
+from isoenergy.embed.finished import list_records, part_file, read_part
 from isoenergy.embed.layout import ARRAYS, CLASSES
 from isoenergy.embed.store import seal_store
 from isoenergy.errors import InputError
@@ -17,7 +18,6 @@ from isoenergy.files import (
     hash_strings,
     link_file,
     open_npy,
-    read_json,
     read_parquet,
     replacing_folder,
     write_npy,
@@ -58,14 +58,10 @@ def join_ranges(
         by encoders that differ, or none has a row.
     """
     parts = sorted(
-        (
-            read_json(path) | {"folder": path.parent}
-            for range_ in ranges
-            for path in _records(range_)
-        ),
+        (read_part(path) for range_ in ranges for path in list_records(range_)),
         key=lambda part: part["number"],
     )
-    again = f"delete {Path(store).parent} to embed it again"
+    again = f"delete {Path(store).parent} and run again"
     makers = [{key: part[key] for key in ("encoder", "precision", "dtype")} for part in parts]
     if any(maker != makers[0] for maker in makers):
         raise InputError(f"parts of {store} were made by encoders that differ; {again}")
@@ -76,10 +72,7 @@ def join_ranges(
         raise InputError(_nothing(asked, images, dropped))
     ids = []
     for part in full:
-        own = read_parquet(_file(part, "metadata", "parquet"), ["id"])["id"]
-        if hash_strings(own) != part["ids"]:
-            raise InputError(f"part {part['number']} of {store} holds other rows; {again}")
-        ids += own.tolist()
+        ids += read_parquet(part_file(part, "metadata", "parquet"), ["id"])["id"].tolist()
     if sorted([*ids, *dropped]) != sorted(asked):
         raise InputError(
             f"{pairs} has {len(asked)} rows with a picture, and parts of {store} tell of "
@@ -106,20 +99,12 @@ def join_ranges(
     seal_store(folder, dict.fromkeys(sides, hash_strings(ids)), description)
 
 
-def _records(folder: str | Path) -> list[Path]:
-    return sorted(Path(folder).glob("part_*.json"))
-
-
-def _file(part: dict[str, Any], prefix: str, suffix: str = "npy") -> Path:
-    return part["folder"] / f"{prefix}_{part['number']:04d}.{suffix}"
-
-
 def _link_parts(
     folder: Path, parts: Sequence[dict[str, Any]], prefix: str, suffix: str = "npy"
 ) -> None:
     with replacing_folder(folder / prefix) as temporary:
         for part in parts:
-            file = _file(part, prefix, suffix)
+            file = part_file(part, prefix, suffix)
             link_file(file, temporary / file.name)
 
 
@@ -130,8 +115,8 @@ def _write_labels(folder: Path, parts: Sequence[dict[str, Any]], classes: Sequen
     vectors = np.asarray(open_npy(made))
     with replacing_folder(folder / ARRAYS["text"]) as temporary:
         for part in parts:
-            labels = read_parquet(_file(part, "metadata", "parquet"), ["label"])["label"]
-            name = _file(part, ARRAYS["text"]).name
+            labels = read_parquet(part_file(part, "metadata", "parquet"), ["label"])["label"]
+            name = part_file(part, ARRAYS["text"]).name
             write_npy(temporary / name, vectors[labels].astype(part["dtype"]))
 
 

@@ -16,19 +16,21 @@ from isoenergy.data.pairs import OK, check_pairs
 from isoenergy.data.shards import list_shards, locate_pictures
 from isoenergy.embed.encoder import DualEncoder, EncoderSpec
 from isoenergy.embed.encoders import load_encoder
+from isoenergy.embed.finished import read_part, record_path
 from isoenergy.embed.layout import ARRAYS, CLASSES
 from isoenergy.embed.pictures import CHUNK, Batches, PictureChunks, lowest_cosine, read_chunks
 from isoenergy.embed.texts import class_prompts, class_vectors, embed_texts
 from isoenergy.errors import InputError
 from isoenergy.files import (
     hash_strings,
+    open_npy,
     read_json,
     read_parquet,
     write_json,
     write_npy,
     write_parquet,
 )
-from isoenergy.progress import Progress
+from isoenergy.progress import LOG, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,14 +146,29 @@ def embed_parts(
     model = load_encoder(encoder)
     model.precision = embedding.precision
     told = model.describe()
-    places = locate_pictures(images) if index is None else read_parquet(index)
+    columns = ["key", "shard", "offset", "size"]
+    places = locate_pictures(images) if index is None else read_parquet(index, columns)
     folder = _prepare(Path(work), _identity(table, images, told, asdict(embedding), classes))
     task = _Task(folder, Path(images), what, kind, model, told, embedding)
-    if classes and first == 0 and not (folder / CLASSES).exists():
+    if classes and first == 0 and not _holds(folder / CLASSES, partial(open_npy, folder / CLASSES)):
         task.write_classes(classes["names"], classes["templates"])
     rows = {int(n): table[number == n].reset_index(drop=True) for n in np.unique(number)}
-    task.run({n: part for n, part in rows.items() if not _record(folder, n).exists()}, places)
+    records = {n: record_path(folder, n) for n in rows}
+    done = {n for n, path in records.items() if _holds(path, partial(read_part, path))}
+    task.run({n: part for n, part in rows.items() if n not in done}, places)
     return folder
+
+
+def _holds(path: Path, read: Callable[[], object]) -> bool:
+    """Whether a finished part is there and whole; one that is broken is made again, and told."""
+    if not path.exists():
+        return False
+    try:
+        read()
+    except InputError as error:
+        LOG.warning("%s is embedded again: %s", path.stem, str(error).partition(";")[0])
+        return False
+    return True
 
 
 def _prepare(work: Path, identity: str) -> Path:
@@ -178,10 +195,6 @@ def _identity(
     told = json.dumps([encoder, how, classes, list(table.columns)], sort_keys=True)
     cells = (str(cell) for name in table.columns for cell in table[name])
     return hash_strings([told, *files, *cells])[:16]
-
-
-def _record(folder: Path, number: int) -> Path:
-    return folder / f"part_{number:04d}.json"
 
 
 @dataclass(frozen=True)
@@ -288,7 +301,7 @@ class _Task:
             "precision": self.embedding.precision,
             "dtype": self.embedding.dtype,
         }
-        write_json(_record(self.folder, number), content)
+        write_json(record_path(self.folder, number), content)
 
     def _texts(self, texts: Sequence[str]) -> np.ndarray:
         size = self.embedding.batch_size

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from isoenergy.data.shards import decode_picture
+from isoenergy.data.shards import broken_shard, decode_picture
 from isoenergy.embed.encoder import DualEncoder
 from isoenergy.errors import InputError
 
@@ -108,10 +108,16 @@ class PictureChunks(Dataset):
     def _contents(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Rows and their encoded pictures; each shard is opened once where rows keep its order."""
         for number, rows in groupby(range(first, end), self._shard.__getitem__):
-            with (self._images / self._shards[number]).open("rb") as shard:
+            path = self._images / self._shards[number]
+            if not path.is_file():
+                raise broken_shard(path, "it is gone")
+            with path.open("rb") as shard:
                 for row in rows:
                     shard.seek(self._offset[row])
-                    yield row, shard.read(self._size[row])
+                    content = shard.read(self._size[row])
+                    if len(content) < self._size[row]:
+                        raise broken_shard(path, "it is truncated")
+                    yield row, content
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -137,7 +143,7 @@ def read_chunks(chunks: PictureChunks, workers: int, ahead: int) -> Iterator[Chu
         yield from map(chunks.__getitem__, range(len(chunks)))
         return
     loader = DataLoader(
-        chunks,
+        _Told(chunks),
         batch_size=None,
         num_workers=workers,
         # Arrays come through pipes: as tensors they would need room in /dev/shm, which containers
@@ -148,10 +154,29 @@ def read_chunks(chunks: PictureChunks, workers: int, ahead: int) -> Iterator[Chu
         multiprocessing_context="spawn",
         worker_init_fn=_end_with_the_job,
     )
-    yield from loader
+    for chunk in loader:
+        if isinstance(chunk, InputError):
+            raise chunk
+        yield chunk
 
 
-def _as_it_is(chunk: Chunk) -> Chunk:
+class _Told(Dataset):
+    """Chunks, or the errors in their place: raised in a worker they would become tracebacks."""
+
+    def __init__(self, chunks: PictureChunks) -> None:
+        self._chunks = chunks
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, number: int) -> Chunk | InputError:
+        try:
+            return self._chunks[number]
+        except InputError as error:
+            return error
+
+
+def _as_it_is(chunk: Chunk | InputError) -> Chunk | InputError:
     return chunk
 
 

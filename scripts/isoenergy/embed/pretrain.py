@@ -186,7 +186,7 @@ def _load(pairs: str | Path, images: str | Path) -> tuple[np.ndarray, list[str],
         raise InputError(f"{images}: a small encoder trains on square pictures of one size")
     absent = next((key for key in table["image"] if key not in decoded), None)
     if absent is not None:
-        raise InputError(f"{images} has no picture {absent}; delete {images} to make it again")
+        raise InputError(f"{images} has no picture {absent}; delete {images} and run again")
     pictures = np.stack([decoded[key] for key in table["image"]])
     return pictures, table["caption"].tolist(), table["id"].tolist()
 

@@ -194,24 +194,24 @@ def open_codes(path: str | Path) -> Codes:
     Raises
     ------
     InputError
-        If a file is missing or truncated, or they do not belong together.
+        If a file is missing or truncated, or they do not belong together; says which to delete.
     """
     folder = Path(path).parent
     told = read_json(path)
     try:
-        shape, ids = (told["rows"], told["n_atoms"]), told["ids"]
+        shape, ids = (int(told["rows"]), int(told["n_atoms"])), told["ids"]
         checkpoint = told["checkpoint"]
         sides = (*SIDES, SOURCE) if SOURCE in told["nonzeros"] else SIDES
-        counts = {side: told["nonzeros"][side] for side in sides}
-    except (KeyError, TypeError):
-        raise InputError(f"{path} does not describe codes; encode again") from None
+        counts = {side: int(told["nonzeros"][side]) for side in sides}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} does not describe codes; delete it and run again") from None
     matrices = {}
     for side in sides:
-        parts = [
-            open_npy(folder / f"{side}_{part}.npy") for part in ("values", "indices", "indptr")
-        ]
+        parts = [open_npy(folder / f"{side}_{part}.npy") for part in _DTYPES]
         if not _belong(*parts, shape, counts[side]):
-            raise InputError(f"{folder}: the {side} codes do not match codes.json; encode again")
+            raise InputError(
+                f"{folder}: the {side} codes do not match codes.json; delete {path} and run again"
+            )
         matrices[side] = StoredCodes(*parts, shape[1])
     return Codes(**matrices, ids=ids, checkpoint=checkpoint)
 
@@ -224,7 +224,10 @@ def _belong(
     nonzeros: int,
 ) -> bool:
     """Whether three arrays are one CSR matrix of that shape; scipy would read past a wrong one."""
-    if (len(values), len(indices), len(indptr)) != (nonzeros, nonzeros, shape[0] + 1):
+    found = [(part.dtype, part.shape) for part in (values, indices, indptr)]
+    lengths = (nonzeros, nonzeros, shape[0] + 1)
+    wanted = [(dtype, (n,)) for dtype, n in zip(_DTYPES.values(), lengths, strict=True)]
+    if found != wanted:
         return False
     if indptr[0] != 0 or indptr[-1] != nonzeros:
         return False

@@ -65,10 +65,13 @@ def count_rows(
     usable = table[table["status"] == OK]
     pictures = usable["image"]
     if fetched is not None:
-        hashes = read_parquet(fetched).set_index("id")["sha256"]
+        hashes = read_parquet(fetched, ["id", "sha256"]).set_index("id")["sha256"]
         pictures = usable["id"].map(hashes)
         if pictures.isna().any():
-            raise InputError(f"{fetched} lacks row {usable['id'][pictures.isna()].iloc[0]}")
+            raise InputError(
+                f"{fetched} lacks row {usable['id'][pictures.isna()].iloc[0]}; delete it and run "
+                "again"
+            )
     rows = {
         ASKED: len(table),
         USABLE: len(usable),
@@ -82,7 +85,7 @@ def count_rows(
     failed = table.loc[table["status"] != OK, "status"]
     write_metric(folder, Metric(FAILED, _by_reason(failed), n, protocol=ALL_REASONS))
     for model, path in stores.items():
-        store = read_json(path)
+        store = _read_store(path)
         _check_dropped(store, path, set(usable["id"]), pairs)
         # What follows in brackets, a size or an error of the decoder, differs by picture.
         dropped = (reason.partition(" (")[0] for reason in store["dropped"].values())
@@ -96,6 +99,14 @@ def _by_reason(told: Iterable[str]) -> dict[str, int]:
     return {ALL_REASONS: counts.total(), **counts}
 
 
+def _read_store(path: str | Path) -> Mapping[str, Any]:
+    store = read_json(path)
+    told = store if isinstance(store, dict) else {}
+    if not isinstance(told.get("rows"), int) or not isinstance(told.get("dropped"), dict):
+        raise InputError(f"{path} does not tell which rows were dropped; delete it and run again")
+    return store
+
+
 def _check_dropped(
     store: Mapping[str, Any], path: str | Path, usable: set[str], pairs: str | Path
 ) -> None:
@@ -105,10 +116,10 @@ def _check_dropped(
     if store["rows"] + len(dropped) != len(usable):
         raise InputError(
             f"{path} tells of {store['rows']} rows embedded and {len(dropped)} dropped, but "
-            f"{pairs} has {len(usable)} with a picture; embed it again"
+            f"{pairs} has {len(usable)} with a picture; delete {path} and run again"
         )
     if strangers:
         raise InputError(
             f"{path} tells that row {min(strangers)} was dropped, but {pairs} has no picture of "
-            "it; embed it again"
+            f"it; delete {path} and run again"
         )

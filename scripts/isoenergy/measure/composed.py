@@ -172,10 +172,12 @@ def measure_composed(
     triplets = open_triplets(open_store(store))
     read, trained, dictionary = open_codes(codes), open_codes(train_codes), read_dictionary(weights)
     if read.source is None or read.ids != hash_strings(triplets.names):
-        raise InputError(f"{codes} was not made from the triplets of {store}; encode again")
+        raise InputError(
+            f"{codes} was not made from the triplets of {store}; delete {codes} and run again"
+        )
     for path, found in ((codes, read), (train_codes, trained)):
         if found.checkpoint and found.checkpoint != hash_file(weights):
-            raise InputError(f"{path} was not made with {weights}; encode again")
+            raise InputError(f"{path} was not made with {weights}; delete {path} and run again")
     bimodal = atom_energies(trained.image, trained.text).groups(settings.tau) == "bimodal"
     target = reconstruct(read.image, dictionary)
     queries = compose_queries(read, dictionary, bimodal, triplets.source)

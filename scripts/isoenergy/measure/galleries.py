@@ -98,7 +98,7 @@ def measure_galleries(
         raise InputError(f"{store}: metadata has no column caption; galleries show captions")
     table = read_parquet(atoms)
     if len(table) != read.n_atoms:
-        raise InputError(f"{codes} and {atoms} have different atoms; measure again")
+        raise InputError(f"{codes} and {atoms} have different atoms; delete {atoms} and run again")
     pairs = min(len(opened), SHOWN_PAIRS)
     found = metadata.iloc[:pairs]
     captions = [plain_text(text, CAPTION_LIMIT) for text in found["caption"]]

@@ -92,7 +92,7 @@ def read_metric(path: str | Path) -> Metric:
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(
-            f"{path} is not a metric file of this version; delete it to measure again"
+            f"{path} is not a metric file of this version; delete it and run again"
         ) from None
 
 

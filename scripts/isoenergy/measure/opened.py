@@ -64,7 +64,9 @@ def read_dictionary(weights: str | Path) -> np.ndarray:
     try:
         return load_file(weights)["dictionary"]
     except (SafetensorError, KeyError, FileNotFoundError) as error:
-        raise InputError(f"{weights} holds no dictionary ({error}); train again") from None
+        raise InputError(
+            f"{weights} holds no dictionary ({error}); delete it and run again"
+        ) from None
 
 
 def open_coded(
@@ -86,7 +88,7 @@ def open_coded(
     opened, read = open_store(store, check_values), open_codes(codes)
     told = set(opened.description.get("ids", {}).values())
     if len(read) != len(opened) or (read.ids and told and read.ids not in told):
-        raise InputError(f"{codes} was not made from {store}; encode again")
+        raise InputError(f"{codes} was not made from {store}; delete {codes} and run again")
     return opened, read
 
 
@@ -101,7 +103,7 @@ def open_measured(store: str | Path, weights: str | Path, codes: str | Path) -> 
     opened, read = open_coded(store, codes)
     dictionary = read_dictionary(weights)
     if read.checkpoint and read.checkpoint != hash_file(weights):
-        raise InputError(f"{codes} was not made with {weights}; encode again")
+        raise InputError(f"{codes} was not made with {weights}; delete {codes} and run again")
     if dictionary.shape != (read.n_atoms, opened.dim):
-        raise InputError(f"{codes} and {weights} have different atoms; encode again")
+        raise InputError(f"{codes} and {weights} have different atoms; delete both and run again")
     return Measured(opened, read, dictionary, atom_energies(read.image, read.text))

@@ -91,5 +91,8 @@ def _read(weights: str | Path, atoms: str | Path) -> tuple[np.ndarray, np.ndarra
     dictionary = read_dictionary(weights)
     energy = read_parquet(atoms, columns=["energy"])["energy"].to_numpy()
     if len(energy) != len(dictionary):
-        raise InputError(f"{atoms} is not of {weights}: {len(energy)} and {len(dictionary)} atoms")
+        raise InputError(
+            f"{atoms} is not of {weights}: {len(energy)} and {len(dictionary)} atoms; delete "
+            f"{atoms} and run again"
+        )
     return dictionary, energy

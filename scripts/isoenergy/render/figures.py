@@ -191,9 +191,11 @@ def _read_tables(
         table.attrs = {}
         lacking = [column for column in columns if column not in table]
         if lacking:
-            raise InputError(f"{path} lacks the columns {', '.join(lacking)}; measure again")
+            raise InputError(
+                f"{path} lacks the columns {', '.join(lacking)}; delete it and run again"
+            )
         if table.empty and not read:
-            raise InputError(f"{path} has no rows; measure again")
+            raise InputError(f"{path} has no rows; delete it and run again")
         table = table[list(columns)]
         read.append(table.assign(table=name) if len(tables) > 1 else table.copy())
     if not read:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("metric", "variant", "model", "dataset", "value", "sd", "seeds", "n", "protocol")
+# Its numbers may be infinite, and are empty where they are not known.
+NUMBERS = ("value", "sd")
 # Stands in the place of a model where models are averaged.
 MEAN_CHANGE = "mean change"
 # The variant of numbers that are measured on raw embeddings.

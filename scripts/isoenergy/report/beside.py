@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.errors import InputError
+from isoenergy.files import read_csv
 from isoenergy.report.claims import ABSENT, FAILS, held_in_print
 from isoenergy.report.compare import AGREES, APART, DIFFERS, KEYS
 from isoenergy.report.words import metric_labels, rule_of, short
@@ -27,17 +28,15 @@ def read_comparison(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is missing.
+        If it is missing, truncated or no CSV.
     """
-    import pandas as pd
-
     if not Path(path).exists():
         raise InputError(f"{path} does not exist; run the target compare before the report")
     names = ("table", "metric", "variant", "model", "dataset", "source", "claim")
-    text = dict.fromkeys((*names, "verdict", "why", "note", "n", "protocol"), str)
-    columns = pd.read_csv(path, nrows=0).columns
-    numbers = {name: "" for name in columns if name not in text}
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=numbers)
+    text = (*names, "verdict", "why", "note", "n", "protocol")
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        columns = next(csv.reader(file), [])
+    return read_csv(path, text, [name for name in columns if name not in text])
 
 
 def read_digits(path: str | Path) -> dict[tuple[str, ...], str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.errors import InputError
-from isoenergy.render.tidy import COLUMNS, MEAN_CHANGE
+from isoenergy.files import read_csv
+from isoenergy.render.tidy import COLUMNS, MEAN_CHANGE, NUMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,16 +63,16 @@ def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    text = {column: str for column in COLUMNS if column not in ("value", "sd", "seeds")}
+    text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
     frames = []
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path} does not exist; run its target before the comparison")
-        # "inf" and empty cells are numbers; a model called "NA" is not a missing one.
-        missing = {"value": "", "sd": ""}
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
+        frame = read_csv(path, text, NUMBERS)
         if list(frame.columns) != list(COLUMNS):
-            raise InputError(f"{path} has other columns than {', '.join(COLUMNS)}; render it again")
+            raise InputError(
+                f"{path} has other columns than {', '.join(COLUMNS)}; delete it and run again"
+            )
         frame = frame[frame.model != MEAN_CHANGE]
         frames.append(frame.assign(table=path.stem))
     if not frames:

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from isoenergy.errors import InputError
-from isoenergy.files import write_text
+from isoenergy.files import read_csv, write_text
 from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES
-from isoenergy.render.tidy import COLUMNS
+from isoenergy.render.tidy import COLUMNS, NUMBERS
 from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
 from isoenergy.report.claims import VERDICTS, printed_numbers
 from isoenergy.report.contents import arrange
@@ -119,14 +119,13 @@ def read_grid(path: Path, name: str) -> Grid:
     Raises
     ------
     InputError
-        If the file is missing or the table unknown.
+        If the file is missing, truncated or no such table, or the table unknown.
     """
-    import pandas as pd
-
     _read(path)
-    # "inf" and empty cells are numbers; a model called "NA" is not a missing one.
-    text = {column: str for column in COLUMNS if column not in ("value", "sd", "seeds")}
-    tidy = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": "", "sd": ""})
+    text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
+    tidy = read_csv(path, text, NUMBERS)
+    if list(tidy.columns) != list(COLUMNS):
+        raise InputError(f"{path} is no table of results; delete it and run again")
     return lay_out(TABLES[name], tidy)
 
 
@@ -157,7 +156,7 @@ def picture_size(image: bytes, path: str | Path) -> tuple[int, int]:
         If it is no PNG; the message names ``path``.
     """
     if not image.startswith(_PNG) or image[12:16] != b"IHDR" or len(image) < 24:
-        raise InputError(f"{path} is no PNG picture; run its target again")
+        raise InputError(f"{path} is no PNG picture; delete it and run again")
     return int.from_bytes(image[16:20], "big"), int.from_bytes(image[20:24], "big")
 
 

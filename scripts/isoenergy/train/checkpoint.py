@@ -84,17 +84,23 @@ def _load(weights: str | Path) -> tuple[SAE, dict[str, Any]]:
     path = Path(weights).parent / "config.json"
     config = read_json(path)
     if not isinstance(config, dict) or not {"architecture", "dim", "n_atoms", "l0"} <= set(config):
-        raise InputError(f"{path} does not describe an SAE; train again")
+        raise InputError(f"{path} does not describe an SAE; delete it and run again")
     wanted = {name: value for name, value in config.items() if name != "trained"}
     try:
         sae = build_sae(**wanted, seed=0)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}; delete it and run again") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not describe an SAE ({_first_line(error)}); delete it and run again"
+        ) from None
     try:
         sae.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{weights} is no checkpoint of its config.json ({reason})") from None
+        raise InputError(
+            f"{weights} is no checkpoint of its config.json ({_first_line(error)}); delete it and "
+            "run again"
+        ) from None
     return sae.eval(), config
 
 
@@ -128,6 +134,10 @@ def load_sae_for(store: EmbeddingStore, weights: str | Path) -> SAE:
             f"delete what is older, {store.path} or {Path(weights).parent}, and run again"
         )
     return sae
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _told(encoder: Mapping[str, Any]) -> str:

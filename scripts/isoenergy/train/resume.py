@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from isoenergy.files import replacing
+from isoenergy.progress import LOG
 
 _MODEL, _OPTIMISER, _TOTALS = "model.", "optimiser.", "totals."
 
@@ -81,28 +82,71 @@ def load_state(
     -------
     dict or None
         The saved progress; None when there is no state, it is broken, or it belongs to another
-        training (nothing is changed then).
+        training: then nothing is changed, and the log says in a line that training starts anew.
     """
     if not Path(path).exists():
         return None
+    totals = totals or {}
     try:
-        with safe_open(path, framework="pt") as file:
-            told = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+        told, tensors = _read(path)
+        other = _differing(told["identity"], json.loads(json.dumps(identity)))
+        if other:
+            _say_anew(path, f"it is of another training, which differs in {', '.join(other)}")
+            return None
+        parameters = [one for group in optimiser.param_groups for one in group["params"]]
+        moments = _moments(tensors, parameters)
+        weights = _named(tensors, _MODEL, model.state_dict())
+        sums = _named(tensors, _TOTALS, totals)
+        progress, steps = dict(told["progress"]), dict(told["schedule"])
+        # Refuses what is of other parameters before it changes any.
+        optimiser.load_state_dict({"state": moments, "param_groups": told["groups"]})
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        _say_anew(path, f"it is truncated or broken ({reason})")
         return None
-    if told["identity"] != json.loads(json.dumps(identity)):
-        return None
-    model.load_state_dict(
-        {name[len(_MODEL) :]: value for name, value in tensors.items() if name.startswith(_MODEL)}
-    )
+    model.load_state_dict(weights)
+    schedule.load_state_dict(steps)
+    for name, value in totals.items():
+        value.copy_(sums[name])
+    return progress
+
+
+def _say_anew(path: str | Path, why: str) -> None:
+    LOG.warning("%s is not used: %s; training starts again from step 0", path, why)
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["state"])
+        return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _differing(told: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    absent = object()
+    names = told.keys() | wanted.keys()
+    return sorted(n for n in names if told.get(n, absent) != wanted.get(n, absent))
+
+
+def _named(
+    tensors: dict[str, torch.Tensor], prefix: str, wanted: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Those of a prefix, by name; they have the names and shapes of those wanted."""
+    found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    shapes = [{n: tuple(t.shape) for n, t in some.items()} for some in (found, wanted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"its {prefix.rstrip('.')} is of other sizes")
+    return found
+
+
+def _moments(
+    tensors: dict[str, torch.Tensor], parameters: list[torch.Tensor]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """The optimiser's moments by number of the parameter; numbers apart they have its shape."""
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMISER):
-            parameter, moment = name[len(_OPTIMISER) :].split(".")
-            moments.setdefault(int(parameter), {})[moment] = value
-    optimiser.load_state_dict({"state": moments, "param_groups": told["groups"]})
-    schedule.load_state_dict(told["schedule"])
-    for name, value in (totals or {}).items():
-        value.copy_(tensors[_TOTALS + name])
-    return told["progress"]
+            number, moment = name.removeprefix(_OPTIMISER).split(".")
+            if value.shape not in ((), parameters[int(number)].shape):
+                raise ValueError("its optimiser is of other sizes")
+            moments.setdefault(int(number), {})[moment] = value
+    return moments
