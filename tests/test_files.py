@@ -16,6 +16,7 @@ from isoenergy.files import (
     growing_npy,
     hash_strings,
     open_npy,
+    read_csv,
     read_json,
     read_parquet,
     replacing,
@@ -212,6 +213,51 @@ def test_broken_json_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(InputError, match=r"x\.json is not valid JSON .* delete it and run again"):
         read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("codes.npy", "it"), ("img_emb_0003.npy", "the folder {folder}")]
+)
+def test_a_broken_array_is_told_with_the_way_out(tmp_path, name, made):
+    write_npy(tmp_path / name, np.zeros(9))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])
+    with pytest.raises(InputError) as told:
+        open_npy(tmp_path / name)
+    made = made.format(folder=tmp_path)
+    assert str(told.value).endswith(
+        f", it may be truncated; copy it again if it is your own, else delete {made} and run again"
+    )
+
+
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<f4', 'shape': (2,", "{'descr': '<f4', 'shape': (1" + "0" * 30, "(" * 90]
+)
+def test_an_array_with_a_spoilt_header_is_refused(tmp_path, header):
+    write_npy(tmp_path / "x.npy", np.zeros(9))
+    content = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(content[:10] + header.encode().ljust(117) + content[127:])
+    with pytest.raises(InputError, match=r"x\.npy cannot be read as a \.npy array") as told:
+        open_npy(tmp_path / "x.npy")
+    assert "\n" not in str(told.value)
+
+
+def test_json_that_is_nested_without_end_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"x\.json is not valid JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_table_of_results_comes_back_and_a_cut_one_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("model,value,note\nNA,inf,\nb,,None\nc,1.5,x\n")
+    table = read_csv(path, ["model", "note"], ["value"])
+    assert table["model"].tolist() == ["NA", "b", "c"]
+    assert table["note"].tolist() == ["", "None", "x"]
+    assert table["value"].tolist()[::2] == [np.inf, 1.5]
+    for content in ("", "model,value,note\nNA,inf,x\nb,1", 'model,value,note\nNA,inf,"x'):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"t\.csv .*; copy .* delete it and run again"):
+            read_csv(path, ["model", "note"], ["value"])
 
 
 words = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))

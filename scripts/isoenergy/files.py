@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -198,15 +199,16 @@ def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) 
 
     dtype, missing = dict.fromkeys(text, str), dict.fromkeys(numbers, "")
     try:
-        table = pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values=missing)
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
+    if not content.endswith(b"\n"):
+        raise InputError(f"{path} is truncated; {_way_out(path)}")
+    source = io.BytesIO(content)
+    try:
+        return pd.read_csv(source, dtype=dtype, keep_default_na=False, na_values=missing)
     except ValueError as error:  # of pandas' own kinds as well
         raise InputError(f"{path} cannot be read as CSV {_reason(path, error)}") from None
-    # Cells that a cut line lacks.
-    if table[[name for name in text if name in table]].isna().any(axis=None):
-        raise InputError(f"{path} is truncated; {_way_out(path)}")
-    return table
 
 
 def _reason(path: str | Path, error: Exception) -> str:

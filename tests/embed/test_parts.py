@@ -313,6 +313,35 @@ def test_a_missing_range_or_parts_by_other_encoders_are_refused(data, tiny_encod
     assert not store.exists()
 
 
+SPOILT = {
+    "part_0001.json": lambda path: path.write_text(path.read_text()[:40]),
+    "part_0002.json": lambda path: path.write_text("[]"),
+    "img_emb_0001.npy": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "text_emb_0002.npy": lambda path: np.save(path, np.zeros((3, 8), np.float32)),
+    "metadata_0001.parquet": lambda path: path.write_bytes(b""),
+    "metadata_0002.parquet": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_broken_part_is_embedded_again_and_told(
+    data, tiny_encoders, tmp_path, embedded, caplog, name
+):
+    pairs, images = inputs(data, "pairs")
+    asked = (pairs, images, tmp_path / "w", "pairs", tiny_encoders["clip"], HOW, "x")
+    folder = embed_parts(*asked)
+    whole = files(folder)
+    SPOILT[name](folder / name)
+    with pytest.raises(InputError, match=rf"; delete {folder} and run again$"):
+        join_ranges(pairs, images, [folder], tmp_path / "s/store.json", "few", "pairs", "Tiny")
+    embedded.clear()
+    embed_parts(*asked)
+    assert sum(embedded) == 4
+    [line] = [line for line in caplog.messages if "again" in line]
+    assert line.startswith(f"part_{name.partition('_000')[2][0].zfill(4)} is embedded again: ")
+    assert files(folder) == whole
+
+
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 def test_half_precision_is_within_the_cosine_that_is_checked(data, tiny_encoders, tmp_path, family):
     stores = [

@@ -9,6 +9,7 @@ from isoenergy.data.shards import encode_png, locate_pictures, write_shard
 from isoenergy.embed import pictures
 from isoenergy.embed.encoders import load_encoder
 from isoenergy.embed.pictures import Batches, PictureChunks, read_chunks
+from isoenergy.errors import InputError
 
 SIZES = ((48, 48), (60, 90), (30, 20))
 
@@ -46,6 +47,19 @@ def test_chunks_are_the_same_whoever_makes_them(images, tiny_encoders):
     alone = [preprocess([Image.fromarray(pixels)])[0] for pixels in drawn(40)]
     together = np.concatenate([chunk.pixels for chunk in here])
     np.testing.assert_array_equal(together, [alone[i] for i in wanted])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("spoil", ["truncated", "gone"])
+def test_a_shard_that_is_cut_after_it_was_listed_is_one_sentence(images, spoil, workers):
+    places, shard = locate_pictures(images), images / "1.tar"
+    if spoil == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:1300])
+    with pytest.raises(InputError, match=rf"1\.tar is broken \(it is {spoil}\); delete") as told:
+        list(read_chunks(PictureChunks(images, places, [(0, 40)], len), workers, 32))
+    assert str(told.value).endswith(f"delete {images} and run again")
 
 
 def test_large_pictures_are_preprocessed_a_few_at_a_time(images, monkeypatch):

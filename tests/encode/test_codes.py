@@ -52,11 +52,21 @@ def test_missing_file_is_refused(written, name):
         open_codes(written)
 
 
+@pytest.mark.parametrize("kept", [0, 9, 100, -4])
 @pytest.mark.parametrize("name", FILES)
-def test_truncated_file_is_refused(written, name):
+def test_truncated_file_is_refused(written, name, kept):
     path = written.parent / name
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(InputError, match=name):
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=f"{name} .*delete it and run again"):
+        open_codes(written)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("change", [lambda a: a.astype("f2"), lambda a: a[:, None], lambda a: a[0]])
+def test_array_of_another_type_or_shape_is_refused(written, name, change):
+    path = written.parent / name
+    np.save(path, change(np.load(path)))
+    with pytest.raises(InputError, match=r"do not match codes\.json; delete .* and run again"):
         open_codes(written)
 
 
@@ -100,9 +110,19 @@ def test_description_of_other_codes_is_refused(written):
         open_codes(written)
 
 
-def test_description_without_a_needed_key_is_refused(written):
-    written.write_text('{"rows": 6}')
-    with pytest.raises(InputError, match=r"codes\.json"):
+@pytest.mark.parametrize("content", ['{"rows": 6}', "[]", "", "{"])
+def test_description_of_another_form_is_refused(written, content):
+    written.write_text(content)
+    with pytest.raises(InputError, match=r"codes\.json .* delete it and run again"):
+        open_codes(written)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"rows": "six"}, {"n_atoms": None}, {"nonzeros": {"image": 1}}]
+)
+def test_description_of_no_numbers_is_refused(written, changed):
+    written.write_text(json.dumps({**json.loads(written.read_text()), **changed}))
+    with pytest.raises(InputError, match=r"codes\.json does not describe codes; delete it"):
         open_codes(written)
 
 

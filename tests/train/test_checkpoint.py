@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from isoenergy.errors import InputError
+from isoenergy.measure.opened import read_dictionary
 from isoenergy.train.checkpoint import build_sae, load_sae, save_sae
 from isoenergy.train.sae import ARCHITECTURES
 
@@ -54,10 +55,35 @@ def test_weights_of_other_names_are_refused(weights):
         load_sae(weights)
 
 
-def test_truncated_weights_are_refused(weights):
-    weights.write_bytes(weights.read_bytes()[:-40])
-    with pytest.raises(InputError, match=r"no checkpoint"):
+@pytest.mark.parametrize("kept", [0, 7, 60, -40])
+def test_truncated_weights_are_refused(weights, kept):
+    weights.write_bytes(weights.read_bytes()[:kept])
+    for read in (load_sae, read_dictionary):
+        with pytest.raises(InputError, match=r"sae\.safetensors .*; delete it and run again"):
+            read(weights)
+
+
+def test_weights_without_atoms_hold_no_dictionary(weights):
+    save_file({"encoder": torch.zeros(12, 6)}, weights)
+    with pytest.raises(InputError, match=r"holds no dictionary .*; delete it and run again"):
+        read_dictionary(weights)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"x"', '{"dim": 6}'])
+def test_a_config_that_is_cut_or_of_another_form_is_refused(weights, content):
+    (weights.parent / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json .* delete it and run again"):
         load_sae(weights)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"dim": "six"}, {"n_atoms": None}, {"l0": [3]}, {"l0": 99}, {"dim": -6}]
+)
+def test_a_config_of_no_sae_is_refused(weights, changed):
+    change(weights, **changed)
+    with pytest.raises(InputError, match=r"config\.json.* delete it and run again") as told:
+        load_sae(weights)
+    assert "\n" not in str(told.value)
 
 
 def test_missing_weights_are_refused(weights):

@@ -80,10 +80,13 @@ def read_metric(path: str | Path) -> Metric:
     """
     content = read_json(path)
     try:
+        protocols = {name: _value(value) for name, value in content["protocols"].items()}
+        if content["protocol"] not in protocols:
+            raise KeyError(content["protocol"])
         return Metric(
             name=content["metric"],
-            protocols={name: _value(value) for name, value in content["protocols"].items()},
-            n=content["n"],
+            protocols=protocols,
+            n=dict(content["n"]),
             protocol=content["protocol"],
             seed=content["seed"],
             sd=content["sd"],
