@@ -258,3 +258,37 @@ def test_no_picture_at_all_is_told_with_the_reasons(tmp_path):
     pd.DataFrame({"id": ids}).to_parquet(tmp_path / "links.parquet")
     with pytest.raises(InputError, match=r"none of the 3 links .*\(2 x HTTP 404, 1 x timed out\)"):
         _gather(tmp_path, (0,))
+
+
+@pytest.mark.parametrize("sample", ["first", "random"])
+def test_captions_that_are_bytes_or_categories_are_texts(metadata, sample):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    urls = pa.array(["http://h/1", "http://h/2"]).dictionary_encode()
+    captions = pa.array([b"None", b"caf\xc3\xa9 \xff"], pa.binary())
+    path = metadata / "part-0.parquet"
+    parquet.write_table(pa.table({"url": urls, "caption": captions}), path)
+    assert _list(path, 2, sample)[["url", "caption"]].to_numpy().tolist() == [
+        ["http://h/1", "None"],
+        ["http://h/2", "café \N{REPLACEMENT CHARACTER}"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind"),
+    [("caption", [["a", "b"]], "list"), ("caption", [3], "int64"), ("url", [1.5], "double")],
+)
+def test_columns_that_are_no_text_are_one_sentence(metadata, column, values, kind):
+    table = {"url": ["http://h/1"], "caption": ["x"], column: values}
+    pd.DataFrame(table).to_parquet(metadata / "part-0.parquet")
+    with pytest.raises(InputError, match=rf"part-0\.parquet has {kind}.* column {column}; text is"):
+        _list(metadata, 1)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 300, -300])
+def test_a_truncated_list_is_one_sentence_with_its_file(metadata, kept):
+    path = metadata / "part-0.parquet"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"part-0\.parquet .*; copy or download it again"):
+        _list(metadata, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from isoenergy.data.folder import find_layout, read_folder
 from isoenergy.data.pairs import read_pairs
-from isoenergy.data.published import TEMPLATES, lacks_index
+from isoenergy.data.published import TEMPLATES, lacks_index, read_edits
 from isoenergy.data.shards import decode_picture, encode_png, read_pictures
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
@@ -173,3 +173,48 @@ def test_json_of_another_form_gets_one_sentence(coco, content, told):
 def test_an_empty_folder_is_told_what_it_could_hold(tmp_path):
     with pytest.raises(InputError, match=r"nor annotations/captions_train2017\.json as it is pub"):
         find_layout(Unpacked(tmp_path), "coco", "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda told: told.update(annotations={"0": 1}), "is no list"),
+        (lambda told: told.update(annotations=[]), "has no picture with a caption; copy or"),
+        (lambda told: told["annotations"].append({"image_id": 1e400, "caption": "x"}), "Overflow"),
+        (lambda told: told["annotations"].append({"image_id": 1, "caption": ["x"]}), "no text"),
+        (lambda told: told["annotations"].append({"image_id": 1, "caption": None}), "no text"),
+        (lambda told: told["images"].append({"id": 1, "file_name": "\ud800"}), "surrogates not"),
+        (lambda told: told.pop("images"), "KeyError: 'images'"),
+    ],
+)
+def test_annotations_of_another_form_are_one_sentence(coco, change, told):
+    path = coco / "annotations/captions_train2017.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=told) as error:
+        _read(coco, "coco", "pairs")
+    assert "annotations/captions_train2017.json" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, "é".encode("latin-1")])
+def test_annotations_that_are_no_json_are_one_sentence(coco, content):
+    (coco / "annotations/captions_train2017.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"captions_train2017\.json of .* not valid JSON .*; copy"):
+        _read(coco, "coco", "pairs")
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([{"target": "A1", "candidate": "B2", "captions": "is red"}], "'is red' is no list"),
+        ([{"target": "A1", "candidate": "B2", "captions": [["is red"]]}], "is no text"),
+        ({"target": "A1"}, "is no list"),
+        ([], "have no captions; copy or download"),
+    ],
+)
+def test_edits_of_another_form_are_one_sentence(tmp_path, entries, told):
+    for category in ("dress", "shirt", "toptee"):
+        _json(tmp_path / f"cap.{category}.train.json", entries)
+    with pytest.raises(InputError, match=told):
+        read_edits(Unpacked(tmp_path), "edits", "train")

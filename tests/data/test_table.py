@@ -1,6 +1,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -71,12 +72,14 @@ def test_quotes_keep_commas_quotes_and_line_breaks(tmp_path):
         ("a.png,a dog\nb.png,a cat\n", "lacks the column image; .*'a.png', 'a dog'"),
         ("image,text\na.png,x\n", "lacks the column caption; .* this one has 'image', 'text'"),
         ("image;caption\na.png;x\n", "separates its cells by semicolons; separate them by commas"),
+        ("image;caption\na.png;x, y\n", "separates its cells by semicolons"),
+        ('"image";"caption"\n"a.png";"x"\n', "separates its cells by semicolons"),
         ("image\tcaption\na.png\tx\n", "separates its cells by tabs"),
         ("image|caption\na.png|x\n", "separates its cells by bars"),
         ("image,caption,caption\na.png,x,y\n", "has two columns caption; drop one"),
         ("image,caption\na.png,x\nb.png,a dog, red\n", r"row 1 \(line 3\) has 3 cells .* 2; put"),
         ("image,caption\na.png,a dog, red\n", r"row 0 \(line 2\) has 3 cells and the header 2"),
-        ('image,caption\n"a.png","x\ny"\n\nb.png\n', r"row 1 \(line 5\) has 1 cell .* 2; fill it"),
+        ('image,caption\n"a.png","x\ny"\n\nb.png\n', r"row 1 \(line 5\) has 1 cell .* 2; fill in"),
         ("image,caption\na.png,x\nb.png,\n", r"row 1 has an empty cell \(line 3, column caption"),
         ("image,caption\na.png,x\n ,y\n", r"row 1 has an empty cell \(line 3, column image"),
         ("image,caption,id\na.png,x,a\nb.png,y,\n", "row 1 has an empty cell .*column id"),
@@ -141,6 +144,12 @@ def test_parquet_keeps_ids_and_captions_of_any_type_that_is_text(tmp_path):
     assert table["id"].tolist() == ["7", "9007199254740993"]
     assert table["image"].tolist() == ["a.png", "b.png"]
     assert table["caption"].tolist() == ["café", "None"]
+
+
+def test_ids_in_the_index_of_a_parquet_file_are_ids(tmp_path):
+    table = pd.DataFrame({"image": ["a.png"], "caption": ["x"]}, index=pd.Index(["007"], name="id"))
+    table.to_parquet(tmp_path / "pairs.parquet")
+    assert read_table(tmp_path / "pairs.parquet", "mine", "pairs")["id"].tolist() == ["007"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,19 @@ def test_config_says_which_encoder_the_store_is_by(train, make_store):
         assert trained.get("encoder") == (told if kept else None)
 
 
+def test_weights_of_another_seed_are_refused(weights, tmp_path):
+    other = tmp_path / "seed1/sae.safetensors"
+    sae = build_sae("matching_pursuit", 6, 12, 3, seed=1)
+    other.parent.mkdir()
+    save_sae(sae, "matching_pursuit", other, other.parent / "config.json", {"seed": 1})
+    assert load_sae(other).n_atoms == 12
+    weights.write_bytes(other.read_bytes())
+    with pytest.raises(
+        InputError, match=r"no checkpoint of its config\.json \(it was written with another"
+    ):
+        load_sae(weights)
+
+
 @pytest.mark.parametrize("changed", [{"n_atoms": 13}, {"dim": 7}])
 def test_weights_of_another_size_are_refused(weights, changed):
     change(weights, **changed)

@@ -102,6 +102,8 @@ def read_table(path: Path, dataset: str, kind: str, classes: int | None = None) 
 
 def _read_parquet(path: Path) -> _Cells:
     table = read_parquet(path)
+    if any(table.index.names):
+        table = table.reset_index()
     columns = [table.iloc[:, at].tolist() for at in range(table.shape[1])]
     return _named(path, list(map(str, table.columns)), columns)
 
@@ -120,6 +122,7 @@ def _read_csv(path: Path) -> _Cells:
     if content.startswith(_UTF_16):
         raise InputError(f"{path} is in UTF-16 or UTF-32; {_AGAIN}")
     text = content.decode("utf-8-sig", errors="surrogateescape")
+    _check_separator(path, text)
     # Strict: else all that follows a quote without a partner would be one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
@@ -154,6 +157,13 @@ def _read_csv(path: Path) -> _Cells:
     return _named(path, header, columns, lines)
 
 
+def _check_separator(path: Path, text: str) -> None:
+    first = next((line for line in text[:10_000].splitlines() if line.strip()), "")
+    for mark, plural in _OTHER_MARKS.items():
+        if mark in first and "," not in first:
+            raise InputError(f"{path} separates its cells by {plural}; separate them by commas")
+
+
 def _refuse_character(path: Path, where: str, character: str) -> NoReturn:
     if character == "\0":
         raise InputError(f"{path}: {where} has a NUL byte, as text in UTF-16 has; {_AGAIN}")
@@ -162,7 +172,11 @@ def _refuse_character(path: Path, where: str, character: str) -> NoReturn:
 
 
 def _refuse_length(path: Path, where: str, row: Sequence[str], header: Sequence[str]) -> NoReturn:
-    remedy = "put a cell that has a comma in quotes" if len(row) > len(header) else "fill it"
+    remedy = (
+        "put a cell that has a comma in quotes"
+        if len(row) > len(header)
+        else "fill in what is missing"
+    )
     raise InputError(
         f"{path}: {where} has {len(row)} cell{'s' * (len(row) > 1)} and the header {len(header)}; "
         f"{remedy}"
@@ -170,14 +184,7 @@ def _refuse_length(path: Path, where: str, row: Sequence[str], header: Sequence[
 
 
 def _refuse_columns(cells: _Cells, name: str, told: str) -> NoReturn:
-    header = list(cells.columns)
-    if len(header) == 1 and cells.path.suffix == ".csv":
-        for mark, plural in _OTHER_MARKS.items():
-            if mark in header[0]:
-                raise InputError(
-                    f"{cells.path} separates its cells by {plural}; separate them by commas"
-                )
-    found = ", ".join(map(repr, header))[:200]
+    found = ", ".join(map(repr, cells.columns))[:200]
     raise InputError(f"{cells.path} lacks the column {name}; {told}, and this one has {found}")
 
 

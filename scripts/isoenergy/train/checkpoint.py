@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from inspect import signature
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 import isoenergy.train.architectures  # noqa: F401
@@ -17,6 +18,9 @@ from isoenergy.embed.store import EmbeddingStore
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, replacing, write_json
 from isoenergy.train.sae import ARCHITECTURES, SAE
+
+# What the weights' file says of itself.
+_CONFIG = "config"
 
 
 def build_sae(
@@ -60,12 +64,15 @@ def save_sae(
     trained : dict
         How it was trained; kept in the config for readers.
     """
+    told = {"architecture": architecture, **sae.config(), "trained": trained}
     with replacing(weights) as temporary:
         save_file(
             {name: value.detach().contiguous() for name, value in sae.state_dict().items()},
             temporary,
+            # By which weights of another SAE are told from these.
+            metadata={_CONFIG: json.dumps(told, sort_keys=True)},
         )
-    write_json(config, {"architecture": architecture, **sae.config(), "trained": trained})
+    write_json(config, told)
 
 
 def load_sae(weights: str | Path) -> SAE:
@@ -95,8 +102,12 @@ def _load(weights: str | Path) -> tuple[SAE, dict[str, Any]]:
             f"{path} does not describe an SAE ({_first_line(error)}); delete it and run again"
         ) from None
     try:
+        with safe_open(weights, framework="pt") as file:
+            told = (file.metadata() or {}).get(_CONFIG)
+        if told is not None and json.loads(told) != config:
+            raise RuntimeError("it was written with another config.json")
         sae.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, FileNotFoundError) as error:
+    except (SafetensorError, RuntimeError, ValueError, FileNotFoundError) as error:
         raise InputError(
             f"{weights} is no checkpoint of its config.json ({_first_line(error)}); delete it and "
             "run again"
