@@ -48,7 +48,7 @@ def test_ids_stay_the_text_that_they_are(tmp_path):
         b"image,caption\r\na.png,caf\xc3\xa9\r\nb.png,y\r\n",
         b"image,caption\ra.png,caf\xc3\xa9\rb.png,y\r",
         b" caption , image \n\n\ncaf\xc3\xa9,a.png\n   \ny,b.png\n\n",
-        b'"image","caption",more,\n"a.png","caf\xc3\xa9",,\n"b.png",y,z,z\n',
+        b'"image","caption",more,more,\n"a.png","caf\xc3\xa9",,,\n"b.png",y,z,z,z\n',
     ],
 )
 def test_files_as_programs_write_them_are_read_alike(tmp_path, content):

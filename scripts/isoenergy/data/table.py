@@ -19,6 +19,7 @@ from isoenergy.files import read_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
+_KNOWN = ("id", "image", *{name: None for needed in NEEDED.values() for name in needed})
 _WHOLE = ("label", "triplet")
 _OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 # UTF-32 begins with the mark of UTF-16.
@@ -111,7 +112,7 @@ def _read_parquet(path: Path) -> _Cells:
 def _named(
     path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]], lines: Sequence[int] = ()
 ) -> _Cells:
-    for name in filter(None, names):
+    for name in _KNOWN:
         if names.count(name) > 1:
             raise InputError(f"{path} has two columns {name}; drop one")
     return _Cells(path, dict(zip(names, columns, strict=True)), lines)
