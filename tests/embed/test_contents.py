@@ -42,13 +42,13 @@ def test_rows_that_are_all_equal_are_refused(side):
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["alike", "turned"])
 def test_texts_that_are_the_images_are_refused(order):
     image = unit(seed=1)
-    with pytest.raises(InputError, match="^text holds the same rows as image"):
+    with pytest.raises(InputError, match="text holds the same rows as image"):
         scanned(image, image[order])
 
 
 def test_texts_that_are_the_images_as_float16_keeps_them_are_refused():
     image = unit(seed=1)
-    with pytest.raises(InputError, match="^text holds the same rows as image"):
+    with pytest.raises(InputError, match="text holds the same rows as image"):
         scanned(image, image.astype(np.float16).astype(np.float32))
 
 
