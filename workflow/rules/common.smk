@@ -196,7 +196,8 @@ def check_inputs(targets):
         stop(f"{CONFIG_FILE} cannot run:" + "".join(f"\n  - {sentence}" for sentence in faults))
     for sentence in faults:
         stop(sentence)
-    for note in [*notes, *store_notes(adopted_descriptions())]:
+    # What was found in all rows of a store stays with it.
+    for note in dict.fromkeys([*notes, *store_notes(adopted_descriptions())]):
         print(f"note: {note}", file=sys.stderr, flush=True)
 
 

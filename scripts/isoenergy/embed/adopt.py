@@ -10,7 +10,7 @@ from typing import Any
 from isoenergy.embed.contents import peek, scan
 from isoenergy.embed.layout import find_arrays, part_number
 from isoenergy.embed.metadata import check_ids, check_schema
-from isoenergy.embed.rows import Rows
+from isoenergy.embed.rows import CHECKED, Rows
 from isoenergy.embed.store import FORMAT, check_shapes, encoder_of, open_arrays
 from isoenergy.errors import InputError
 from isoenergy.files import open_npy, read_json, write_json
@@ -96,7 +96,8 @@ def adopt_store(
     others = _open_beside(path, sides[0], normalise, beside)
     ids = check_ids(path, len(sides[0]), {})
     notes = scan(*sides, others, str(beside))
-    for note in notes:
+    # Of a store that a first look sees whole it was said before.
+    for note in notes if len(sides[0]) > CHECKED else ():
         LOG.warning("note: %s", note)
     n, dim = sides[0].shape
     write_json(
