@@ -13,7 +13,7 @@ from isoenergy.embed.metadata import check_ids, check_schema
 from isoenergy.embed.rows import CHECKED, Rows
 from isoenergy.embed.store import FORMAT, check_shapes, encoder_of, open_arrays
 from isoenergy.errors import InputError
-from isoenergy.files import open_npy, read_json, write_json
+from isoenergy.files import read_json, write_json
 from isoenergy.progress import LOG
 
 # Ids of so many rows are read in a moment.
@@ -51,7 +51,7 @@ def inspect_store(path: str | Path, normalise: bool, beside: str | Path | None =
     """
     path = Path(path)
     sides = _open(path, normalise, _description(path))
-    parts = [(file, len(open_npy(file))) for file in find_arrays(path)["image"]]
+    parts = list(zip(find_arrays(path)["image"], sides[0].lengths, strict=True))
     notes = [*_told_types(sides), *_told_start(parts[0][0])]
     others = _open_beside(path, sides[0], normalise, beside)
     check_schema(path, parts)

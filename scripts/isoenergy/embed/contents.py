@@ -13,6 +13,8 @@ from isoenergy.errors import InputError
 _EQUAL = NORM_TOLERANCE
 # Of five captions of a picture every fifth picture differs; fewer than these are worth a word.
 _FEW_DISTINCT = 0.1
+# Bits of float16's other zero.
+_NEGATIVE_ZERO = 0x8000
 # A share of rows that are where they should not be, from which on it is said.
 _MANY = 0.01
 
@@ -154,11 +156,12 @@ def _joined(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 def _hash(values: np.ndarray) -> np.ndarray:
     """A number for every row, equal for rows that are equal as float16; shape (n,), uint64."""
-    missing = -values.shape[1] % 4
-    # Adding zero makes one of both zeros.
     with np.errstate(over="ignore"):
-        halves = np.pad(values.astype(np.float16) + np.float16(0), ((0, 0), (0, missing)))
-    words = np.ascontiguousarray(halves).view(np.uint64)
+        bits = np.pad(
+            values.astype(np.float16).view(np.uint16), ((0, 0), (0, -values.shape[1] % 4))
+        )
+    bits[bits == _NEGATIVE_ZERO] = 0
+    words = bits.view(np.uint64)
     drawn = np.random.default_rng(0).integers(2**64, size=words.shape[1], dtype=np.uint64)
     return _mixed(words * (drawn | np.uint64(1))).sum(axis=1, dtype=np.uint64)
 

@@ -99,6 +99,11 @@ class Rows:
         return sum(part.nbytes for part in self._parts)
 
     @property
+    def lengths(self) -> list[int]:
+        """Rows of every part."""
+        return [len(part) for part in self._parts]
+
+    @property
     def cast(self) -> list[str]:
         """Types of parts that are stored otherwise than as this machine's float16 or float32."""
         types = dict.fromkeys(part.dtype for part in self._parts)

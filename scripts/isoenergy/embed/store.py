@@ -145,17 +145,18 @@ def open_arrays(location: Path, normalise: bool, numbered: bool = False) -> dict
     ``numbered`` says that the numbers of parts leave none out.
     """
     found = find_arrays(location)
-    if numbered:
-        for paths in found.values():
-            check_numbering(paths, [len(open_npy(path)) for path in paths])
     rows = {name: _open_rows(paths, normalise) for name, paths in found.items()}
+    if numbered:
+        for name, paths in found.items():
+            check_numbering(paths, rows[name].lengths)
     if len(found["image"]) == len(found["text"]) > 1:
-        for image, text in zip(found["image"], found["text"], strict=True):
-            lengths = [len(open_npy(path)) for path in (image, text)]
-            if lengths[0] != lengths[1]:
+        sides = zip(found["image"], rows["image"].lengths, strict=True)
+        others = zip(found["text"], rows["text"].lengths, strict=True)
+        for (image, n), (text, m) in zip(sides, others, strict=True):
+            if n != m:
                 raise InputError(
-                    f"{image} has {lengths[0]} rows and {text.name} {lengths[1]}; row i of each "
-                    "is one pair, so both must agree"
+                    f"{image} has {n} rows and {text.name} {m}; row i of each is one pair, so both "
+                    "must agree"
                 )
     return rows
 
