@@ -21,6 +21,7 @@ from isoenergy.files import (
     read_parquet,
     replacing,
     replacing_folder,
+    visible,
     write_json,
     write_npy,
     write_parquet,
@@ -163,11 +164,34 @@ def empty(path: Path) -> None:
     path.touch()
 
 
-@pytest.mark.parametrize("spoil", [pickled, objects, archive, truncated, empty, Path.mkdir])
+@pytest.mark.parametrize("spoil", [pickled, objects, archive, truncated, empty])
 def test_what_is_no_whole_npy_is_refused(tmp_path, spoil):
     spoil(tmp_path / "x.npy")
     with pytest.raises(InputError, match=r"x\.npy cannot be read as a \.npy array"):
         open_npy(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("read", [open_npy, read_parquet, read_json])
+def test_what_is_no_file_is_refused_and_never_opened(tmp_path, read):
+    path = tmp_path / "x"
+    for make, told in (
+        (path.mkdir, "x is a folder, and a file is needed"),
+        (lambda: os.mkfifo(path), "x is a named pipe, and a file"),
+        (lambda: path.symlink_to("/dev/zero"), "x is a device, and a file"),
+        (lambda: path.symlink_to("gone"), "x is a link to gone, which does not exist"),
+        (lambda: None, "x does not exist"),
+    ):
+        make()
+        with pytest.raises(InputError, match=told):
+            read(path)
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+
+
+def test_files_of_the_system_are_not_seen(tmp_path):
+    names = ("b", "a", "._a", ".DS_Store", "__MACOSX")
+    assert visible(tmp_path / name for name in names) == [tmp_path / "a", tmp_path / "b"]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from isoenergy.config import load_run
 from isoenergy.data import fetch
 from isoenergy.estimate import Needed
 from isoenergy.hub import Checkpoint
+from isoenergy.memory import Memory
 from isoenergy.preflight import needed_by
 
 
@@ -283,14 +285,11 @@ def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
     (tmp_path / "mine").mkdir()
     items, _ = inspected()
     assert "has no img_emb/img_emb_*.npy" in preflight.missing(items)[0]
-    values = np.zeros((30_000, 256), dtype=np.float16)
-    for name in ("image", "text"):
-        np.save(tmp_path / f"mine/{name}.npy", values)
+    np.save(tmp_path / "mine/image.npy", np.zeros((30_000, 256), dtype=np.float16))
+    np.save(tmp_path / "mine/text.npy", unit(30_000, 256, 1).astype(np.float16))
     items, time = inspected()
     assert "row 0 is all zero" in preflight.missing(items)[0]
-    values[:, 0] = 1
-    for name in ("image", "text"):
-        np.save(tmp_path / f"mine/{name}.npy", values)
+    np.save(tmp_path / "mine/image.npy", unit(30_000, 256, 0).astype(np.float16))
     items, time = inspected()
     assert preflight.missing(items) == []
     assert "30,000 rows of 256 in" in preflight.write_items(items)
@@ -300,17 +299,35 @@ def test_a_store_is_told_by_its_headers_and_timed(root, tmp_path, machine):
 
 
 def test_a_store_is_refused_for_what_a_first_look_finds(root, tmp_path, machine):
-    def told(image, text, **changes):
-        for name, shape in (("image", image), ("text", text)):
-            (tmp_path / "mine").mkdir(exist_ok=True)
-            np.save(tmp_path / f"mine/{name}.npy", np.eye(*shape, dtype=np.float32))
-        run = _run(root, "store", store=str(tmp_path / "mine"), **changes)
+    def told(image, text):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        for seed, (name, shape) in enumerate((("image", image), ("text", text))):
+            np.save(tmp_path / f"mine/{name}.npy", unit(*shape, seed))
+        run = _run(root, "store", store=str(tmp_path / "mine"))
         items = preflight.inspect(run, tmp_path, needed_by(run, None))
         return preflight.missing(items), preflight.write_items(items)
 
     missing, _ = told((30, 32), (30, 64))
     assert "30 rows of 64 and" in missing[0]
-    missing, written = told((30, 32), (30, 32))
+    missing, _ = told((30, 32), (30, 32))
+    assert "mine has 30 pairs, and a step of training takes 512" in missing[0]
+    missing, written = told((600, 32), (600, 32))
     assert missing == []
-    # 15 epochs of one batch each.
-    assert "only 15 steps of training, raise sae_training.epochs" in written
+    # 15 epochs of two batches each.
+    assert "only 30 steps of training, raise sae_training.epochs" in written
+
+
+def test_the_memory_of_the_largest_job_is_told(root):
+    run, used = _run(root, "ci"), {"saes": True, "toys": True}
+    item = preflight.inspect_memory(run, Memory(16_000, "this machine"), used)
+    assert (item.state, item.missing) == ("16 GB on this machine", None)
+    assert re.fullmatch(r"0\.\d GB by training [\w-]+", item.size)
+    item = preflight.inspect_memory(run, Memory(100, "this machine"), used)
+    assert "of memory, and this machine has 0.1 GB; lower it" in item.missing
+    nothing = preflight.inspect_memory(run, Memory(1, "this machine"), dict.fromkeys(used, False))
+    assert (nothing.size, nothing.missing) == ("", None)
+
+
+def unit(n, dim, seed):
+    values = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from isoenergy.embed.metadata import has_captions
 from isoenergy.errors import InputError
 
 # The source of a data set whose embeddings were made elsewhere.
@@ -98,7 +99,7 @@ def adopt_stores(
         name: {
             **datasets[name],
             "path": config["folders"][name],
-            "has_captions": _has_captions(config["folders"][name]),
+            "has_captions": has_captions(Path(config["folders"][name])),
         }
         for name in stores
     }
@@ -122,15 +123,3 @@ def _check_folder(source: str, key: str, folder: str) -> None:
 
 def _slug(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
-
-
-def _has_captions(folder: str) -> bool:
-    """Whether the metadata of a store has a column of captions; a broken one is refused later."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        columns = [parquet.read_schema(p).names for p in Path(folder).glob("metadata/*.parquet")]
-    except (pa.ArrowException, OSError):
-        return False
-    return bool(columns) and all("caption" in names for names in columns)

@@ -7,11 +7,13 @@ terminal; elsewhere ``logging.basicConfig(level=logging.INFO)`` shows it.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
 
+from isoenergy.embed.contents import scan
 from isoenergy.embed.rows import Rows, check_array, check_rows
 from isoenergy.embed.store import check_shapes
 from isoenergy.encode.codes import Codes
@@ -50,7 +52,8 @@ def train_on_arrays(
     ----------
     image, text : ndarray of shape (n, dim), float16 or float32
         Unit-norm embeddings, row i of each being one pair; n is at least ``batch_size``. Arrays
-        may be memory-mapped.
+        may be memory-mapped. Of other floating-point types they are read as float32, which a
+        warning says.
     architecture : str
         A key of ``ARCHITECTURES``, e.g. ``"matching_pursuit"`` or ``"topk"``.
     n_atoms : int, optional
@@ -78,8 +81,9 @@ def train_on_arrays(
     Raises
     ------
     InputError
-        One sentence for: what is no array of float16 or float32, unequal rows or widths, values
-        that are not finite, rows that are not of unit norm, fewer pairs than a batch, an unknown
+        One sentence for: what is no array of floating-point numbers, unequal rows or widths, values
+        that are not finite, rows that are not of unit norm, sides whose rows are all equal or those
+        of the other, fewer pairs than a batch, an unknown
         name, a number that is not allowed, alignment without beta or beta without alignment.
     """
     _check_number("beta", beta or 0, "from 0", lambda found: found >= 0)
@@ -94,6 +98,8 @@ def train_on_arrays(
             "no beta for an SAE without alignment"
         )
     images, texts = _check_pairs(image, text)
+    for note in scan(images, texts, scale=_SCALE):
+        warnings.warn(note, stacklevel=2)
     if len(images) < batch_size:
         raise InputError(
             f"there are {len(images)} pairs and batch_size is {batch_size}; give a batch_size of "
@@ -131,13 +137,15 @@ def encode_arrays(sae: SAE, image: np.ndarray, text: np.ndarray, block: int = 40
     """
     _check_whole("block", block)
     sides = _check_pairs(image, text)
+    for side in sides:
+        check_rows(side, scale=_SCALE)
     sae.eval()
     with Progress("encode", 2 * len(image), "rows") as bar:
         return Codes(*(encode_rows(sae, rows, block, bar) for rows in sides), ids="")
 
 
 def _check_pairs(image: np.ndarray, text: np.ndarray) -> tuple[Rows, Rows]:
-    """Rows of two arrays, checked as those of a store are."""
+    """Rows of two arrays whose shapes and types are checked as those of a store are."""
     rows = {}
     for name, array in {"image": image, "text": text}.items():
         if not isinstance(array, np.ndarray):
@@ -148,8 +156,9 @@ def _check_pairs(image: np.ndarray, text: np.ndarray) -> tuple[Rows, Rows]:
         check_array(name, array, "give it")
         rows[name] = Rows([array], where=name)
     check_shapes("the input", rows, {})
-    for side in rows.values():
-        check_rows(side, scale=_SCALE)
+    if cast := {side.where: side.cast[0] for side in rows.values() if side.cast}:
+        told = " and ".join(f"{name} is {kind}" for name, kind in cast.items())
+        warnings.warn(f"{told}, read as float32", stacklevel=3)
     return rows["image"], rows["text"]
 
 

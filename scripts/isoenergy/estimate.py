@@ -59,10 +59,20 @@ def disk(run: Run, needed: Needed) -> float:
     size += sum(bytes_of_pictures(run, name) for name in needed.datasets)
     for model, name in needed.stores:
         size += 2 * rows_of(run, name)[1] * (run.models[model]["dim"] or 0) * vector_bytes
-    if needed.trains and run.train in run.drawn():
+    if needed.trains:
         non_zeros = sum(run.sae_sizes(sae)[1] for _, sae in run.trained())
-        size += len(run.config["seeds"]) * rows_of(run, run.train)[1] * 2 * non_zeros * 8
+        size += len(run.config["seeds"]) * _pairs(run) * 2 * non_zeros * 8
     return size / GB
+
+
+def _pairs(run: Run) -> int:
+    """About how many pairs SAEs are trained on; 0 of a store that is broken."""
+    if not run.adopted(run.train):
+        return rows_of(run, run.train)[1]
+    try:
+        return shape_of(run.datasets[run.train]["path"])[0]
+    except InputError:
+        return 0
 
 
 def bytes_of_pictures(run: Run, name: str) -> int:
@@ -153,7 +163,7 @@ def _shapes(folder: str) -> Iterator[tuple[int, int]]:
 
     for path in find_arrays(Path(folder))["image"]:
         shape = open_npy(path).shape
-        if len(shape) != 2:
+        if len(shape) != 2 or not shape[1]:
             raise InputError(f"{folder} has arrays without rows and columns")
         yield shape
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,55 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+# What may stand in the place of a file, for messages.
+_NO_FILES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse what is no regular file, before it is opened: reading a pipe may never end.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, a link leads nowhere, or it is a folder, a pipe, a socket or a device.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, which does not exist; link it to the "
+                "file, or copy the file there"
+            ) from None
+        raise InputError(f"{path} does not exist") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(mode):
+        kind = _NO_FILES.get(stat.S_IFMT(mode), "no regular file")
+        raise InputError(f"{path} is {kind}, and a file is needed; put the file there")
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Paths in order, but those whose names begin with a dot, and macOS's ``__MACOSX``.
+
+    macOS writes a file ``._NAME`` beside every file on a disk of another system, and packs such
+    files in ``__MACOSX`` of an archive.
+    """
+    return sorted(path for path in paths if is_visible(path.name))
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder of this name is one that its owner made."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
 def link_file(source: str | Path, target: str | Path) -> None:
     """Give a file a second name, or a copy where the file system has no links."""
     Path(target).unlink(missing_ok=True)
@@ -98,10 +148,9 @@ def read_json(path: str | Path) -> Any:
     InputError
         If the file is missing, truncated or not JSON.
     """
+    check_file(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); {_way_out(path)}") from None
 
@@ -144,12 +193,11 @@ def open_npy(path: str | Path) -> np.ndarray:
     Raises
     ------
     InputError
-        If the file is missing, truncated, not ``.npy`` or holds pickled objects.
+        If the file is missing, no regular file, truncated, not ``.npy`` or holds pickled objects.
     """
+    check_file(path)
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
     except (ValueError, OSError, EOFError, OverflowError, TokenError) as error:
         raise InputError(f"{path} cannot be read as a .npy array {_reason(path, error)}") from None
 
@@ -171,10 +219,9 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> Any:
     import pandas as pd
     import pyarrow as pa
 
+    check_file(path)
     try:
         return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read as parquet {_reason(path, error)}") from None
 
@@ -198,10 +245,8 @@ def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) 
     import pandas as pd
 
     dtype, missing = dict.fromkeys(text, str), dict.fromkeys(numbers, "")
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
+    check_file(path)
+    content = Path(path).read_bytes()
     if not content.endswith(b"\n"):
         raise InputError(f"{path} is truncated; {_way_out(path)}")
     source = io.BytesIO(content)

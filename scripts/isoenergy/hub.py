@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from isoenergy.files import visible
+
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 4.0
 # What is read of an answer; a data set is described file by file.
@@ -85,7 +87,7 @@ def checkpoint_files(folder: str | Path) -> list[Path]:
     folder : path
         It need not be one: a name on the hub has no files here.
     """
-    paths = sorted(Path(folder).glob("*"))
+    paths = visible(Path(folder).glob("*"))
     return [path for path in paths if path.suffix in _LOADED and path.is_file()]
 
 

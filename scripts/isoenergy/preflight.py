@@ -22,11 +22,11 @@ from isoenergy.estimate import (
     rounded,
     told_time,
 )
+from isoenergy.foresight import Looked, few_steps, look_at_stores, pairs_of
 from isoenergy.hub import Checkpoint, look_up, look_up_dataset
+from isoenergy.memory import Memory, gigabytes, largest_job, too_large
 from isoenergy.run import COCO, Run
 
-# Fewer steps leave an SAE near where it started, and alignment without effect.
-FEW_STEPS = 200
 # Without a GPU a run may take a night.
 MOST_CPU_HOURS = 12
 
@@ -137,7 +137,7 @@ def inspect(
         reasons = dict(zip(files, refused, strict=True))
         answers = dict(zip(needed.datasets, listed, strict=True))
         told = dict(zip(hub, found, strict=True))
-    items = [_store(run, name) for name in run.measured() if run.adopted(name)]
+    items = [_store(run, looked) for looked in look_at_stores(run, needed.trains)]
     for name in needed.datasets:
         own = {file: reasons[file] for dataset, file in needed.files if dataset == name}
         items.append(_dataset(run, root, name, own, answers[name]))
@@ -146,9 +146,26 @@ def inspect(
     items += [Item("encoder", m, "is trained here") for m in models if run.is_local(m)]
     items += [_encoder(run, m, told[m]) for m in hub]
     items += _training(run, root, needed)
-    items.append(_disk(run, root, needed))
+    items.append(inspect_disk(run, root, needed))
     items.append(_gpu(run, needed, queued))
     return items
+
+
+def inspect_memory(run: Run, memory: Memory, used: Mapping[str, bool]) -> Item:
+    """The memory that a job can have, and what the largest one takes.
+
+    Parameters
+    ----------
+    run : Run
+    memory : Memory
+    used : mapping of {"saes", "toys"} to bool
+        Whether SAEs of the run, and those on toy data, are made.
+    """
+    largest = largest_job(run, used["saes"], used["toys"])
+    size = f"{gigabytes(largest.memory)} by {largest.what}" if largest else ""
+    lacking = too_large(run, used["saes"], used["toys"], memory)
+    told = f"{gigabytes(memory.size)} on {memory.where}"
+    return Item("memory", "", told, "", size, lacking)
 
 
 def missing(items: Sequence[Item]) -> list[str]:
@@ -309,51 +326,26 @@ def _fetcher(run: Run, root: Path) -> Item:
     return Item("program", "img2dataset", f"with {python}", missing=lacking)
 
 
-def _store(run: Run, name: str) -> Item:
-    from isoenergy.embed.adopt import inspect_store
-
-    folder, config = run.datasets[name]["path"], run.config
-    # Of the first store itself no other is asked.
-    beside = None if name == run.train else run.datasets[run.train].get("path")
-    try:
-        rows, dim = inspect_store(folder, config["normalise"], beside)
-    except InputError as error:
-        return Item("store", name, f"refused: {folder}", missing=f"data set {name}: {error}")
-    state = f"{rows:,} rows of {dim} in {folder}"
-    if name == run.train and (told := _few_steps(run, rows)):
-        state += f"; {told}"
-    return Item("store", name, state)
-
-
-def _few_steps(run: Run, pairs: int) -> str | None:
-    """A warning where so many pairs make few steps of training."""
-    training = run.config["sae_training"]
-    steps = training["epochs"] * -(-pairs // training["batch_size"])
-    if steps >= FEW_STEPS:
-        return None
-    return f"only {steps} steps of training, raise sae_training.epochs"
+def _store(run: Run, looked: Looked) -> Item:
+    told = [looked.state, *looked.notes]
+    if looked.name == run.train and (few := few_steps(run, pairs_of(run))):
+        told.append(few)
+    lacking = f"data set {looked.name}: {looked.fault}" if looked.fault else None
+    return Item("store", looked.name, "; ".join(told), missing=lacking)
 
 
 def _training(run: Run, root: Path, needed: Needed) -> list[Item]:
     """The same of a data set that is embedded here, where its number of pairs is known."""
-    from isoenergy.data.folder import count_rows
-
-    name = run.train
-    if not needed.trains or run.adopted(name):
+    if not needed.trains or run.adopted(run.train):
         return []
-    folder, enough = (
-        run.config["folders"].get(name),
-        FEW_STEPS * run.config["sae_training"]["batch_size"],
-    )
-    listed = count_rows(root / folder, enough) if folder is not None else None
-    known = [run.config["rows"].get(name), listed or run.datasets[name]["rows"]]
-    pairs = min(filter(None, known), default=enough)
-    told = _few_steps(run, pairs)
-    return [Item("training", name, f"{pairs:,} pairs; {told}")] if told else []
+    pairs = pairs_of(run, root)
+    few = few_steps(run, pairs)
+    return [Item("training", run.train, f"{pairs:,} pairs; {few}")] if few else []
 
 
-def _disk(run: Run, root: Path, needed: Needed) -> Item:
-    place = (root / run.results).resolve()
+def inspect_disk(run: Run, root: str | Path, needed: Needed) -> Item:
+    """The disk that is free for results, and what the run takes; arguments as :func:`inspect`."""
+    place = (Path(root) / run.results).resolve()
     while not place.exists():
         place = place.parent
     free, wanted = shutil.disk_usage(place).free / GB, disk(run, needed)

@@ -43,6 +43,13 @@ def test_the_first_rows_are_taken_in_order_over_files(metadata):
     assert table["id"].iloc[129] == "laion-0000000129"
 
 
+def test_files_that_no_one_made_are_no_part_of_a_list(metadata):
+    for name in ("._part-0.parquet", ".cache/part-0.parquet", "__MACOSX/x.parquet"):
+        (metadata / name).parent.mkdir(exist_ok=True)
+        (metadata / name).write_bytes(b"x")
+    assert len(_list(metadata, 200)) == 200
+
+
 def test_one_file_is_a_list_too(metadata):
     assert _list(metadata / "part-1.parquet", 1)["url"].tolist() == ["http://h/100"]
 

@@ -91,6 +91,10 @@ def _imagenet(folder, index):
         for i in range(2):
             _picture(folder / f"{wnid}/{wnid}_{i}.PNG", shade + i)
     (folder / "n01/readme.txt").write_text("x")
+    # What macOS leaves.
+    for name in ("n01/._n01_0.PNG", "__MACOSX/n01/._n01_0.PNG", ".cache/a.PNG", "._n01/a.PNG"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
     _json(index, {"0": ["n01", "Great_White_shark"], "1": ["n02", "crane"], "2": ["n03", "crane"]})
     return folder
 
@@ -134,6 +138,7 @@ def test_fashioniq_pools_its_categories_with_a_row_per_caption(tmp_path, split):
     folder = tmp_path / "fashioniq"
     for name, shade in (("A1", 10), ("B2", 20), ("C3", 30)):
         _picture(folder / f"images/{name}.png", shade)
+        (folder / f"images/._{name}.jpg").write_bytes(b"x")
     for category, target, source in (
         ("dress", "A1", "B2"),
         ("shirt", "C3", "GONE"),

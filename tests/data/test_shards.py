@@ -66,13 +66,14 @@ def test_equal_pictures_give_equal_bytes(shards):
 def test_members_that_are_no_pictures_are_passed_over(tmp_path):
     content = picture(0)
     with tarfile.open(tmp_path / "0.tar", "w") as tar:
-        for name in ("a.txt", "a.json", "b.JPG", "deep/c.webp", "d"):
+        for name in ("a.txt", "a.json", "b.JPG", "./._b.JPG", "deep/c.webp", "d"):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
         folder = tarfile.TarInfo("e.png")
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
+    (tmp_path / "._0.tar").write_bytes(b"x")
     assert list(read_pictures(tmp_path)) == [("b", content), ("c", content)]
 
 

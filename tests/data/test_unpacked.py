@@ -22,6 +22,7 @@ def test_files_go_before_archives_and_folders_in_their_order(tmp_path):
         _archive(folder / "x.zip", {"d/f": content, "d/g": content})
     (second / "d").mkdir()
     (second / "d/f").write_bytes(b"plain")
+    (second / "._x.zip").write_bytes(b"x")
     with Unpacked(first, second) as files:
         assert files.read("d/f", 10) == b"plain"
         assert files.read("d/g", 10) == b"one"

@@ -2,15 +2,17 @@
 
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from isoenergy.embed.adopt import adopt_store
+from isoenergy.embed.adopt import adopt_store, inspect_store
 from isoenergy.embed.layout import find_arrays, store_files
-from isoenergy.embed.store import open_store
-from isoenergy.files import write_npy, write_parquet
+from isoenergy.embed.store import FORMAT, open_store
+from isoenergy.errors import InputError
+from isoenergy.files import write_json, write_npy, write_parquet
 
 N, DIM = 12, 8
 
@@ -114,13 +116,36 @@ def test_nothing_is_unpickled_or_unpacked(tmp_path, spoil, told, sentence):
     [
         (unit().reshape(-1), "image.npy has shape (96,) and type float32; allowed are rows of"),
         (unit()[None], "image.npy has shape (1, 12, 8)"),
-        (unit(dtype=np.float64), "type float64; .* save it again with .astype('float32')"),
-        (unit(dtype=">f4"), "type >f4; "),
-        (np.ones((N, DIM), dtype=np.int8), "type int8; "),
+        (unit()[:, :0], "image.npy has shape (12, 0) and type float32"),
+        (np.ones((N, DIM), dtype=np.int8), "type int8; .* save it again as float32 with scale and"),
+        (np.ones((N, DIM), dtype=bool), "type bool; .* whole numbers are no embeddings"),
+        (
+            unit(dtype=np.float16).view(np.uint16),
+            "type uint16; .* save it again as (x.astype('uint16').astype('uint32') << 16)",
+        ),
+        (unit().view("V4").reshape(N, DIM), "type |V4; .* records and raw bytes are no embeddings"),
+        (unit(dtype=np.float16).view("V2"), "type |V2; .* (x.view('uint16').astype('uint32')"),
+        (unit(dtype=np.complex64), "type complex64; .* complex numbers are no embeddings"),
+        (unit().astype("U9"), "type <U9; .* texts are no embeddings; save it again as float32"),
+        (unit().view([("x", "f4")]), "records and raw bytes are no embeddings"),
         (unit(N - 1), "mine: text.npy has 12 rows of 8 and image.npy 11 of 8; row i of each"),
         (unit(dim=DIM + 1), "mine: text.npy has 12 rows of 8 and image.npy 12 of 9; row i of"),
     ],
-    ids=["flat", "cube", "float64", "big-endian", "int8", "rows", "width"],
+    ids=[
+        "flat",
+        "cube",
+        "empty",
+        "int8",
+        "bool",
+        "uint16",
+        "V4",
+        "bfloat16",
+        "complex",
+        "text",
+        "records",
+        "rows",
+        "width",
+    ],
 )
 def test_arrays_of_another_kind_get_one_sentence(tmp_path, image, told, sentence):
     said = sentence(open_store, write_plain(tmp_path / "mine", image=image))
@@ -150,6 +175,138 @@ def test_part_10_comes_after_part_9(tmp_path):
 def test_parts_with_other_numbers_are_refused(tmp_path, sentence):
     told = sentence(find_arrays, write_parts(tmp_path, (0, 1, 3), (0, 1, 2)))
     assert "img_emb_3.npy and text_emb_2.npy have the same place" in told
+
+
+def write_rows(folder, rows):
+    """Parts of so many rows, by their numbers."""
+    for prefix, seed in (("img_emb", 1), ("text_emb", 2)):
+        for number, n in rows.items():
+            write_npy(folder / prefix / f"{prefix}_{number}.npy", unit(n, seed=seed + 2 * n))
+    return folder
+
+
+def test_a_part_that_is_missing_on_both_sides_is_told(tmp_path, sentence):
+    told = sentence(inspect_store, write_rows(tmp_path, {"0000": 4, "0002": 5}), False)
+    assert told.startswith(f"{tmp_path}/img_emb/img_emb_0000.npy is followed by img_emb_0002.npy; ")
+    assert "a part between them is missing" in told
+    with pytest.raises(InputError, match="a part between them is missing"):
+        adopt_store(tmp_path, tmp_path / "adopted/store.json", "mine", False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        ({"0": 4, "1": 3, "2": 2}, 0),
+        ({"0": 4, "4": 3, "7": 2}, 0),
+        ({"1": 4, "2": 3}, 1),
+        ({"5": 4}, 1),
+    ],
+    ids=["from 0", "by first rows", "from 1", "one"],
+)
+def test_parts_are_numbered_one_after_another_or_by_their_first_rows(tmp_path, rows, notes):
+    inspected = inspect_store(write_rows(tmp_path, rows), False)
+    assert inspected.image.shape == (sum(rows.values()), DIM)
+    first = next(iter(rows))
+    assert [
+        f"the first part is {tmp_path}/img_emb/img_emb_{first}.npy" in note
+        for note in inspected.notes
+    ] == [True] * notes
+
+
+def test_a_store_of_the_workflow_may_leave_out_numbers_but_no_rows(tmp_path, sentence):
+    write_rows(tmp_path, {"0000": 4, "0002": 5})
+    parts = [{"number": i, "rows": n} for i, n in enumerate((4, 0, 5))]
+    told = {"format": FORMAT, "rows": 9, "dim": DIM, "parts": parts}
+    write_json(tmp_path / "store.json", told)
+    assert len(inspect_store(tmp_path, False).image) == 9
+    write_json(tmp_path / "store.json", told | {"rows": 12})
+    assert "store.json says 12 rows of 8 and the arrays have 9" in sentence(
+        inspect_store, tmp_path, False
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("img_emb_0.npy", "img_emb_0.npy and img_emb_0000.npy are one part in two spellings"),
+        ("img_emb_0000 (1).npy", "img_emb_0000 (1).npy is not named as a part, which is img_emb_"),
+        ("img_emb_0000_copy.npy", "img_emb_0000_copy.npy is not named as a part"),
+    ],
+)
+def test_copies_are_no_parts(tmp_path, name, told, sentence):
+    write_rows(tmp_path, {"0000": 4})
+    for prefix in ("img_emb", "text_emb"):
+        copy = tmp_path / prefix / name.replace("img_emb", prefix)
+        copy.write_bytes((tmp_path / prefix / f"{prefix}_0000.npy").read_bytes())
+    assert told in sentence(find_arrays, tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["parts", "plain"])
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path, layout, sentence):
+    if layout == "parts":
+        path = write_rows(tmp_path, {"0000": 4}) / "img_emb/img_emb_0000.npy"
+    else:
+        path = write_plain(tmp_path) / "image.npy"
+    path.unlink()
+    path.symlink_to("nowhere.npy")
+    assert f"{path} is a link to nowhere.npy, which does not exist" in sentence(
+        find_arrays, tmp_path
+    )
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} is a named pipe, and a file is needed" in sentence(find_arrays, tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert f"{path} is a device, and a file" in sentence(find_arrays, tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert f"{path} is a folder, and a file" in sentence(find_arrays, tmp_path)
+    path.rmdir()
+    path.symlink_to(path)
+    assert f"{path} cannot be read (" in sentence(find_arrays, tmp_path)
+
+
+def test_a_folder_of_parts_that_is_none_is_told(tmp_path, sentence):
+    shutil.rmtree(write_rows(tmp_path, {"0000": 4}) / "text_emb")
+    (tmp_path / "text_emb").symlink_to("gone")
+    assert "text_emb is a link to gone, which does not exist" in sentence(find_arrays, tmp_path)
+    (tmp_path / "text_emb").unlink()
+    (tmp_path / "text_emb").touch()
+    assert "text_emb is a file, and a folder of parts is needed" in sentence(find_arrays, tmp_path)
+
+
+def test_files_whose_names_begin_with_a_dot_are_no_part_of_a_store(tmp_path):
+    write_rows(tmp_path, {"0000": 4})
+    write_parquet(tmp_path / "metadata/metadata_0000.parquet", pd.DataFrame({"id": range(4)}))
+    before = store_files(tmp_path)
+    for name in ("img_emb/._img_emb_0000.npy", "text_emb/.text_emb_0001.npy", "._image.npy"):
+        (tmp_path / name).write_bytes(b"junk")
+    (tmp_path / "metadata/._metadata_0000.parquet").write_bytes(b"junk")
+    assert open_store(tmp_path).metadata()["id"].tolist() == ["0", "1", "2", "3"]
+    assert store_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f2", "f8", ">f8", np.longdouble])
+def test_other_floating_point_types_are_read_as_float32_and_told(tmp_path, dtype):
+    image, text = unit(seed=1), unit(seed=2)
+    folder = write_plain(tmp_path / "mine", image.astype(dtype), text)
+    (note,) = inspect_store(folder, False).notes
+    name = np.dtype(dtype).newbyteorder("=").name
+    assert note.startswith(f"{folder}/image.npy is {name}")
+    assert note.endswith(", and read as float32")
+    adopt_store(folder, tmp_path / "adopted/store.json", "mine", False)
+    opened = open_store(tmp_path / "adopted")
+    assert opened.image[:].dtype == np.float32
+    expected = image.astype(np.float16) if dtype == ">f2" else image
+    np.testing.assert_array_equal(opened.image[:], expected)
+    np.testing.assert_array_equal(opened.image[np.array([3, 1])], expected[[3, 1]])
+
+
+def test_numbers_beyond_float32_are_no_embeddings(tmp_path, sentence):
+    image = unit(seed=1, dtype=np.float64)
+    image[3, 2] = 1e300
+    folder = write_plain(tmp_path, image)
+    assert "image.npy: row 3 holds NaN or infinity" in sentence(open_store, folder)
 
 
 def test_parts_of_one_number_hold_the_same_pairs(tmp_path, sentence):

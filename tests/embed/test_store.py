@@ -179,8 +179,12 @@ FAULTS = {
         f"store.json says {N} rows of {DIM} and the arrays have {N + 2} of {DIM}",
     ),
     "type": (
-        edit_array("img", lambda values: values.astype(np.float64)),
-        f"img_emb_0000.npy has shape ({N}, {DIM}) and type float64; allowed are rows of float16",
+        edit_array("img", lambda values: values.astype(np.int64)),
+        f"img_emb_0000.npy has shape ({N}, {DIM}) and type int64; allowed are rows of float16",
+    ),
+    "two arrays in one file": (
+        edit_file("img_emb/img_emb_0000.npy", lambda content: 2 * content),
+        f"img_emb_0000.npy goes on for {128 + N * DIM * 4} bytes behind its array of {N} rows",
     ),
     "axes": (
         edit_array("text", lambda values: values.ravel()),

@@ -25,10 +25,10 @@ def put(path, row, value):
     write_npy(path, values)
 
 
-def write_parts(folder, parts=(5, 4, 3), dtype=np.float32, ids=IDS):
+def write_parts(folder, parts=(5, 4, 3), dtype=np.float32, ids=IDS, seeds=(1, 2)):
     """A store made elsewhere, in parts, without store.json."""
     starts = np.cumsum([0, *parts])
-    for name, seed in (("img", 1), ("text", 2)):
+    for name, seed in zip(("img", "text"), seeds, strict=True):
         values = unit(seed=seed, dtype=dtype)
         for i, start in enumerate(starts[:-1]):
             write_npy(folder / f"{name}_emb/{name}_emb_{i:04d}.npy", values[start : starts[i + 1]])
@@ -141,7 +141,9 @@ def test_a_second_folder_must_be_as_wide_as_the_first(tmp_path, sentence):
 
 
 def test_stores_that_tell_encoders_that_differ_are_refused(tmp_path, sentence):
-    folders = [write_parts(tmp_path / name) for name in ("one", "other")]
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for i, folder in enumerate(folders):
+        write_parts(folder, seeds=(1 + i, 3 + i))
 
     def tell(folder, checkpoint):
         encoder = {"checkpoint": checkpoint, "revision": None, "torch": str(folder)}

@@ -111,6 +111,8 @@ def write(root, results):
             "compared": results / "compare.csv",
             "findings": results / "compare_claims.csv",
             "pyproject": root / "pyproject.toml",
+            "stores": [],
+            "notes": [],
             "config_file": "config/demo.yaml",
             "options": " --configfile config/demo.yaml",
             "config": {"store": None},

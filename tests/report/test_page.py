@@ -34,6 +34,17 @@ def test_text_from_data_and_config_is_escaped(hostile):
     assert "&amp;amp;" in page
 
 
+def test_what_makes_numbers_doubtful_stands_before_them(write, tmp_path):
+    assert "aside" not in write()
+    (tmp_path / "store.json").write_text('{"notes": ["only 3 of <b>40</b> rows differ"]}')
+    page = write(notes=["mine: only 30 steps"], stores=[tmp_path / "store.json"])
+    (told,) = re.findall(r"<aside .*?</aside>", page, flags=re.S)
+    assert _text(told) == (
+        "Before you trust a number: mine: only 30 steps only 3 of <b>40</b> rows differ"
+    )
+    assert page.index("<aside") < page.index("<table")
+
+
 def test_tables_and_pictures_are_inside_the_page(results, write):
     page = write()
     image = base64.b64encode((results / "figures/figure_02.png").read_bytes()).decode()

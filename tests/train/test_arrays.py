@@ -124,7 +124,8 @@ def with_value(row, value):
 BROKEN = [
     (lambda x: x.tolist(), r"text is a list; allowed is a numpy array of shape \(pairs, width\)"),
     (torch.from_numpy, "text is a Tensor; allowed is a numpy array"),
-    (lambda x: x.astype(np.float64), r"text has .* type float64; .* \.astype\('float32'\)$"),
+    (lambda x: x.astype(np.int32), "text has .* type int32; .* whole numbers are no embeddings"),
+    (lambda x: x.astype(object), "text has .* type object; .* objects are no embeddings"),
     (lambda x: x[0], r"text has shape \(12,\)"),
     (lambda x: x[:-1], "text has 71 rows of 12 and image 72 of 12; row i of each is one pair"),
     (lambda x: np.eye(72, 8, dtype=x.dtype), "text has 72 rows of 8 and image 72 of 12"),
@@ -142,6 +143,25 @@ def test_arrays_that_are_no_pairs_are_refused(pairs, change, message):
     sae = build_sae("matching_pursuit", 12, 24, 3, seed=0)
     with pytest.raises(InputError, match=message):
         encode_arrays(sae, image, change(text))
+
+
+def test_types_that_are_cast_train_the_same_and_say_so(pairs):
+    image, text = pairs
+    expected = train_on_arrays(image, text, **SMALL)
+    with pytest.warns(UserWarning, match=r"^text is float64, read as float32$"):
+        wide = train_on_arrays(image, text.astype(np.float64), **SMALL)
+    with pytest.warns(UserWarning, match=r"^image is float32 \(big-endian\), read as float32$"):
+        swapped = train_on_arrays(image.astype(">f4"), text, **SMALL)
+    for sae in (wide, swapped):
+        assert torch.equal(sae.dictionary, expected.dictionary)
+
+
+def test_pairs_that_say_nothing_are_not_trained_on(pairs):
+    image, text = pairs
+    with pytest.raises(InputError, match="text holds the same rows as image"):
+        train_on_arrays(image, image, **SMALL)
+    with pytest.raises(InputError, match="image: all 72 rows are equal"):
+        train_on_arrays(np.repeat(image[:1], 72, axis=0), text, **SMALL)
 
 
 def test_arrays_without_rows_are_refused(pairs):

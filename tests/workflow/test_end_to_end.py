@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from isoenergy.config import load_run
+from isoenergy.embed.rows import CHECKED
 
 REAL_STORES = "../shared/data"
 
@@ -363,16 +364,32 @@ def test_a_broken_store_gets_one_sentence_and_loses_nothing(root, workflow, tmp_
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
     done = workflow.run("saes", "--config", f"store={tmp_path / 'mine'}")
-    assert done.returncode != 0
-    log = workflow.folder / "results/store/mine/logs/embed/mine-mine.log"
-    lines = log.read_text().splitlines()
-    assert len(lines) == 1
+    assert done.returncode == 1
     told = {
         "nan": FAULTS["nan"][1],
         "zero": FAULTS["zero"][1],
         "width": "text_emb has 50 rows of 11 and img_emb 50 of 12",
         "truncated": "img_emb_0000.npy cannot be read as a .npy array",
     }
-    assert told[fault] in lines[0]
-    assert lines[0] in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}/mine")
+    assert told[fault] in last
+    # Before the first job.
+    assert not (workflow.folder / "results/store/mine/logs").exists()
     assert kept.read_text() == "{}"
+
+
+def test_all_values_are_looked_through_before_any_other_job(root, workflow, tmp_path):
+    rng = np.random.default_rng(0)
+    for side in ("image", "text"):
+        rows = rng.standard_normal((CHECKED + 20, 8)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        rows[CHECKED + 7, 2] = np.nan  # behind the first look
+        np.save(tmp_path / f"{side}.npy", rows)
+    config = _store_config(root, tmp_path)
+    words = ("figure_01", "figure_24", "figure_02", "--configfile", config, "--cores", "1")
+    done = workflow.run(*words, "--config", f"store={tmp_path}")
+    assert done.returncode == 1
+    assert f"image.npy: row {CHECKED + 7} holds NaN or infinity" in done.stderr
+    logs = workflow.folder / "results/store" / tmp_path.name / "logs"
+    assert [path.parent.name for path in logs.rglob("*.log")] == ["embed"]

@@ -129,6 +129,62 @@ def test_a_store_too_narrow_for_its_codes_stops_a_dry_run(root, workflow, tmp_pa
     assert re.search(r"sae\.l0 gives SAE 100 .*K = \d+ x 4 = \d+ atoms", _sentence(done))
 
 
+def _own_store(folder, rows=600, dtype=np.float32):
+    """Two plain files of unit-norm rows."""
+    folder.mkdir(parents=True)
+    for seed, side in enumerate(("image", "text")):
+        values = np.random.default_rng(seed).standard_normal((rows, 8))
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        np.save(folder / f"{side}.npy", values.astype(dtype))
+    return folder
+
+
+@pytest.mark.parametrize("words", [("--dry-run", "figure_02"), ("figure_02",)])
+def test_a_store_that_cannot_be_used_is_refused_before_the_first_job(workflow, tmp_path, words):
+    store = _own_store(tmp_path / "mine")
+    (store / "text.npy").unlink()
+    os.mkfifo(store / "text.npy")
+    done = workflow.run(*words, "--config", f"store={store}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {store}/text.npy is a named pipe, and a file is needed; put the file there"
+    )
+    assert not (workflow.folder / "results").exists()
+
+
+def test_sizes_that_no_machine_holds_are_refused_before_the_first_job(root, workflow, tmp_path):
+    store = _own_store(tmp_path / "mine")
+    config = yaml.safe_load((root / "config/store.yaml").read_text())
+    config["sae"]["expansion"] = 10**9
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    words = ("--configfile", str(tmp_path / "mine.yaml"), "--config", f"store={store}")
+    done = workflow.run("figure_02", *words)
+    assert done.returncode == 1
+    assert re.search(
+        r"^error: key sae\.expansion is 1000000000, .* GB of memory, and this machine has \d",
+        done.stderr.splitlines()[-1],
+    )
+    assert not (workflow.folder / "results").exists()
+    # The nodes of a cluster are not this machine, but none has so much.
+    done = workflow.run("--dry-run", "figure_02", *words, "--executor", "slurm", "--jobs", "1")
+    if "slurm" not in done.stderr.splitlines()[-1]:  # without the plugin
+        assert "and the largest machine has 32,000 GB" in done.stderr.splitlines()[-1]
+
+
+def test_what_an_owner_should_know_of_a_store_is_said_by_every_run(workflow, tmp_path):
+    store = _own_store(tmp_path / "mine", dtype=np.float64)
+    done = workflow.run("--dry-run", "figure_02", "--config", f"store={store}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: {store}/image.npy and text.npy are float64, and read as float32",
+        "note: mine: 600 pairs make only 30 steps of training, raise sae_training.epochs",
+    ]
+    # What has nothing to do with training says nothing of it.
+    done = workflow.run("--dry-run", "table_06", "--config", f"store={store}")
+    assert done.stderr.count("note: ") == 1
+
+
 @pytest.mark.parametrize("words", [("table_01",), ("--cores", "all", "--use-conda")])
 def test_the_papers_config_says_what_is_missing_and_what_runs_here(workflow, tmp_path, words):
     done = workflow.run(*words, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PATH=_no_gpu())

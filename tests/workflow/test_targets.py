@@ -1,6 +1,7 @@
 import csv
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -16,8 +17,12 @@ def _targets(root):
 
 
 def _store(folder):
-    """Enough of a store for a dry run, which reads none of it."""
-    (folder / "mine/img_emb").mkdir(parents=True)
+    """A store for a dry run, which looks at its first rows."""
+    for seed, side in enumerate(("img_emb", "text_emb")):
+        rows = np.random.default_rng(seed).standard_normal((600, 8)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        (folder / "mine" / side).mkdir(parents=True)
+        np.save(folder / "mine" / side / f"{side}_0000.npy", rows)
     return str(folder / "mine")
 
 
@@ -107,7 +112,7 @@ def test_galleries_share_one_measuring_job_and_examples_another(workflow, root):
 def test_a_store_with_captions_has_galleries_without_pictures(workflow, tmp_path):
     store = _store(tmp_path)
     (tmp_path / "mine/metadata").mkdir()
-    table = pd.DataFrame({"caption": ["a", "b"]})
+    table = pd.DataFrame({"caption": ["a"] * 600})
     table.to_parquet(tmp_path / "mine/metadata/metadata_0000.parquet")
     done = workflow.run("--dry-run", "figure_18", "--quiet", "host", "--config", f"store={store}")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -10,7 +10,16 @@ from isoenergy.config import load_run
 from isoenergy.errors import InputError
 from isoenergy.estimate import estimate
 from isoenergy.fingerprint import fingerprint, registered
-from isoenergy.preflight import inspect, missing, needed_by, write_items
+from isoenergy.foresight import foresee, store_notes, training_notes
+from isoenergy.memory import LARGEST, Memory, machine_memory
+from isoenergy.preflight import (
+    inspect,
+    inspect_disk,
+    inspect_memory,
+    missing,
+    needed_by,
+    write_items,
+)
 from isoenergy.queued import OWNER, cancel_left, claim, enlist
 from isoenergy.run import NEEDS
 from isoenergy.schema import choose
@@ -175,15 +184,43 @@ def check_targets(targets):
             stop(f"config/targets.tsv has no target {target}; {choose(target, known)}")
 
 
+def check_inputs(targets):
+    """Refuse stores that cannot be used and sizes that no machine holds; say what is doubtful.
+
+    Only configs, headers and first rows are read, so that a dry run does it too.
+    """
+    if not RUN.config["preflight"]:
+        return
+    faults, notes = foresee(RUN, **used_by(targets), memory=memory_of_jobs())
+    if len(faults) > 1:
+        stop(f"{CONFIG_FILE} cannot run:" + "".join(f"\n  - {sentence}" for sentence in faults))
+    for sentence in faults:
+        stop(sentence)
+    # What was found in all rows of a store stays with it.
+    for note in dict.fromkeys([*notes, *store_notes(adopted_descriptions())]):
+        print(f"note: {note}", file=sys.stderr, flush=True)
+
+
+def memory_of_jobs():
+    """The memory that a job can have at most."""
+    if not in_queue():
+        return machine_memory()
+    told = COMMAND_LINE.resources.get("mem_mb")
+    return LARGEST if told is None else Memory(told.value, "the profile")
+
+
 def check_machine(targets):
     """Say what a run needs that is not at hand, before its first job."""
     if not RUN.config["preflight"]:
         return
     needed = wanted_by(targets)
     deployed = COMMAND_LINE.use_conda or bool(COMMAND_LINE.software_deployment_method)
+    items = []
     if needed.stores or needed.datasets:
         items = inspect(RUN, ".", needed, deployed, addresses, in_queue())
-        stop_if_lacking(needed, missing(items))
+    elif needed.trains:
+        items = [inspect_disk(RUN, ".", needed)]
+    stop_if_lacking(needed, missing(items))
 
 
 def stop_if_lacking(needed, lacking):
@@ -191,16 +228,18 @@ def stop_if_lacking(needed, lacking):
     if lacking:
         told = "".join(f"\n  - {sentence}" for sentence in lacking)
         stop(
-            f"{CONFIG_FILE} cannot run here:{told}\n"
-            f"It needs {estimate(RUN, needed)} (a rough estimate). `make demo` runs here, on two CPU "
-            "cores and without downloads; `--config preflight=false` starts all the same."
+            f"{CONFIG_FILE} cannot run here. It needs {estimate(RUN, needed)} (a rough estimate). "
+            "`make demo` runs here, on two CPU cores and without downloads; `--config "
+            f"preflight=false` starts all the same. What is missing:{told}"
         )
 
 
 def tell_machine(targets):
     """The target preflight: print what the other targets, or the run, need and what is there, and end."""
-    needed = wanted_by([name for name in targets if name != "preflight"])
+    named = [name for name in targets if name != "preflight"]
+    needed, memory = wanted_by(named), memory_of_jobs()
     items = inspect(RUN, ".", needed, addresses=addresses, queued=in_queue())
+    items.append(inspect_memory(RUN, memory, used_by(named)))
     print(write_items(items), flush=True)
     stop_if_lacking(needed, missing(items))
     print(f"{CONFIG_FILE} can run here.", flush=True)

@@ -221,6 +221,8 @@ rule adopt_store:
         f"{LOGS}/embed/{{model}}-{{dataset}}.log",
     wildcard_constraints:
         dataset=one_of(name for name in RUN.datasets if RUN.adopted(name)),
+    # All values are looked through before anything else is made of them, or beside them.
+    priority: 100
     conda:
         "../../envs/data.yaml"
     threads: threads_of("adopt_store")

@@ -173,6 +173,18 @@ def wanted_by(targets):
     )
 
 
+def used_by(targets):
+    """What of the run targets take, made or not: its stores, its SAEs, those on toy data."""
+    named = targets or ["all"]
+    made = [made_of(target) for target in named if not is_toy(target)]
+    paths = None if None in made else [path for paths in made for path in paths]
+    return {
+        "stores": bool(made),
+        "saes": needed_by(RUN, paths).trains,
+        "toys": paths is None or any(map(is_toy, named)),
+    }
+
+
 def files_of(target):
     """The files that a target asks for."""
     kind = RUN.targets[target]["kind"] if target in RUN.targets else None

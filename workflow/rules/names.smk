@@ -171,6 +171,12 @@ def pictures_input(wildcards):
     return {"images": f"{DATA}/images".format(dataset=wildcards.dataset)}
 
 
+def adopted_descriptions():
+    """The ``store.json`` of stores made elsewhere, in the results."""
+    names = [name for name in RUN.measured() if RUN.adopted(name)]
+    return [f"{STORE}/store.json".format(model=MODELS[0], dataset=name) for name in names]
+
+
 def counted():
     """Data sets whose rows are counted: those that are embedded here."""
     return [name for name in embedded() if not RUN.adopted(name)]

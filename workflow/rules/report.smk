@@ -26,6 +26,7 @@ rule write_report:
         claims=of_repository("config/claims.tsv"),
         claims_schema=of_repository("workflow/schemas/claims.schema.yaml"),
         pyproject=of_repository("pyproject.toml"),
+        stores=adopted_descriptions(),
     output:
         page=f"{RESULTS}/report.html",
     log:
@@ -43,6 +44,7 @@ rule write_report:
             for name, row in RUN.targets.items()
             if row["kind"] in ("table", "figure") and RUN.available(name)
         ],
+        notes=training_notes(RUN),
         config_file=CONFIG_FILE,
         options=OPTIONS,
         config=RUN.config,

@@ -19,6 +19,8 @@ if COMMAND_LINE is not None:
         tell_inputs(TARGETS)
     if "preflight" in TARGETS and not COMMAND_LINE.dryrun:
         tell_machine(TARGETS)
+    if not COMMAND_LINE.lint:
+        check_inputs(TARGETS)
     if not COMMAND_LINE.dryrun and not COMMAND_LINE.lint:
         check_machine(TARGETS)
         HELD = hold_results()

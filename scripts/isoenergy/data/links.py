@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from isoenergy.errors import InputError
-from isoenergy.files import write_parquet
+from isoenergy.files import is_visible, visible, write_parquet
 from isoenergy.progress import Progress
 from isoenergy.seeds import generator
 
@@ -92,7 +92,8 @@ Opener = Callable[[str], IO[bytes]]
 def link_files(metadata: str | Path) -> list[Path]:
     """The parquet files of a list of the user's own, by name; none where there are none."""
     path = Path(metadata)
-    files = sorted(path.glob("**/*.parquet")) if path.is_dir() else [path]
+    files = visible(path.glob("**/*.parquet")) if path.is_dir() else [path]
+    files = [file for file in files if all(map(is_visible, file.relative_to(path).parts))]
     return [file for file in files if file.is_file()]
 
 

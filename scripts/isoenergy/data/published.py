@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isoenergy.data.normal import SUFFIXES
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
+from isoenergy.files import visible
 from isoenergy.registry import Registry
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def listing_files(folder: str | Path, source: str, split: str | None) -> list[Pa
     captions = [caption_file(name, split) for name in CATEGORIES] if source == "fashioniq" else []
     names = [*TABLES, "classes.json", landmark(source, split), *captions]
     names += [f"captions/{name}" for name in captions]
-    paths = {folder / name for name in names if name} | set(folder.glob("*.zip"))
+    paths = {folder / name for name in names if name} | set(visible(folder.glob("*.zip")))
     if source == "imagenet":
         paths.add(_class_index(Unpacked(folder)) or folder / CLASS_INDEX)
     return sorted(path for path in paths if path.is_file())
@@ -196,13 +197,13 @@ def read_imagenet(files: Unpacked, dataset: str, split: str | None = None) -> Li
     if folders != sorted(set(folders)):
         raise InputError(f"{path}: the classes' folder names are not in order, each once")
     rows = []
-    for own in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for own in visible(path for path in folder.iterdir() if path.is_dir()):
         if own.name not in folders:
             raise InputError(f"{own} is no class of {path}; a folder per class is needed")
         label = folders.index(own.name)
         rows += [
             (f"{own.name}/{file.name}", label)
-            for file in sorted(own.iterdir())
+            for file in visible(own.iterdir())
             if file.suffix.lower() in SUFFIXES
         ]
     if not rows:
@@ -238,7 +239,7 @@ def read_fashioniq(files: Unpacked, dataset: str, split: str | None) -> Listing:
     suffixes = {
         path.stem: path.suffix
         for folder in files.folders
-        for path in sorted((folder / "images").glob("*"))
+        for path in visible((folder / "images").glob("*"))
         if path.suffix.lower() in SUFFIXES
     }
     table = read_edits(files, dataset, split)

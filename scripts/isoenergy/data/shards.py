@@ -14,7 +14,7 @@ from PIL import Image
 
 from isoenergy.data.colours import to_rgb
 from isoenergy.errors import InputError
-from isoenergy.files import replacing, write_parquet
+from isoenergy.files import is_visible, replacing, visible, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def list_shards(folder: str | Path) -> list[Path]:
     InputError
         If there are none.
     """
-    shards = sorted(Path(folder).glob("*.tar"))
+    shards = visible(Path(folder).glob("*.tar"))
     if not shards:
         raise InputError(f"{folder} holds no picture shards (*.tar); run the data stage again")
     return shards
@@ -124,7 +124,8 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
     """The pictures of a shard by key; at the end it is checked that the shard is whole."""
     for member in tar:
         name = Path(member.name)
-        if member.isfile() and name.suffix.lower() in PICTURE_SUFFIXES:
+        seen = member.isfile() and is_visible(name.name)
+        if seen and name.suffix.lower() in PICTURE_SUFFIXES:
             yield name.stem, member
     _check_end(tar)
 

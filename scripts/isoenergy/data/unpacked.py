@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from isoenergy.errors import InputError
+from isoenergy.files import visible
 
 # Why a file of a data set cannot be read.
 ABSENT = "is not in the folder"
@@ -149,7 +150,7 @@ class Unpacked:
 
     def _open(self) -> list[zipfile.ZipFile]:
         if self._archives is None:
-            paths = [path for root in self._roots for path in sorted(root.glob("*.zip"))]
+            paths = [path for root in self._roots for path in visible(root.glob("*.zip"))]
             self._archives = []
             for path in dict.fromkeys(paths):
                 try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isoenergy.embed.encoder import EncoderSpec
 from isoenergy.errors import InputError
-from isoenergy.files import hash_file
+from isoenergy.files import hash_file, visible
 
 
 def pin(spec: EncoderSpec, filename: str) -> EncoderSpec:
@@ -126,5 +126,5 @@ def told_by(spec: EncoderSpec) -> dict[str, object]:
     if not folder.is_dir():
         return {"checkpoint": spec.checkpoint, "revision": spec.revision}
     # Told by its weights: where it lies says nothing to a reader.
-    hashes = [hash_file(path) for path in sorted(folder.glob("*.safetensors"))]
+    hashes = [hash_file(path) for path in visible(folder.glob("*.safetensors"))]
     return {"checkpoint": f"sha256:{'+'.join(hashes)}", "revision": None}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from isoenergy.errors import InputError
+from isoenergy.files import check_file, visible
 
 ARRAYS = {"image": "img_emb", "text": "text_emb", "source": "source_emb"}
 PLAIN = {"image": "image.npy", "text": "text.npy"}
@@ -18,10 +21,13 @@ ALLOWED = (
 )
 # How many names of files a message lists.
 _LISTED = 5
+_MEND = "copy the part that is missing, or number the parts one after another"
 
 
 def find_arrays(folder: Path) -> dict[str, list[Path]]:
     """The files of every array of a store, in the order of their numbers.
+
+    Files whose names begin with a dot are passed over.
 
     Parameters
     ----------
@@ -35,11 +41,12 @@ def find_arrays(folder: Path) -> dict[str, list[Path]]:
     Raises
     ------
     InputError
-        If an array is missing, if both layouts are there, or if images and texts are in as many
-        parts but under other numbers.
+        If an array is missing or no regular file, if both layouts are there, if a file is named
+        almost as a part, if one part is there in two spellings, or if images and texts are in as
+        many parts but under other numbers.
     """
-    parts = {name: _numbered(folder / prefix, f"{prefix}_*.npy") for name, prefix in ARRAYS.items()}
-    plain = {name: folder / file for name, file in PLAIN.items() if (folder / file).is_file()}
+    parts = {name: _parts(folder / prefix, prefix) for name, prefix in ARRAYS.items()}
+    plain = {n: folder / file for n, file in PLAIN.items() if os.path.lexists(folder / file)}
     in_parts = [name for name in PLAIN if parts[name]]
     if plain and in_parts:
         raise InputError(
@@ -49,17 +56,64 @@ def find_arrays(folder: Path) -> dict[str, list[Path]]:
         if name not in plain and not parts[name]:
             missing = PLAIN[name] if plain else f"{ARRAYS[name]}/{ARRAYS[name]}_*.npy"
             raise InputError(f"{folder} has no {missing}{_told(folder)}; {ALLOWED}")
-    if plain:
-        return {name: [path] for name, path in plain.items()}
-    _check_numbers(parts)
-    return {
-        name: paths for name, paths in parts.items() if paths or (folder / ARRAYS[name]).is_dir()
+    if (folder / ARRAYS["source"]).is_dir() and not parts["source"]:
+        raise InputError(f"{folder} has no {ARRAYS['source']}/{ARRAYS['source']}_*.npy")
+    found = {name: [path] for name, path in plain.items()} or {
+        name: paths for name, paths in parts.items() if paths
     }
+    for path in (path for paths in found.values() for path in paths):
+        check_file(path)
+    if not plain:
+        _check_matching(found["image"], found["text"])
+    return found
 
 
 def find_metadata(folder: Path) -> list[Path]:
-    """The parquet files of a store's metadata in the order of their numbers; none without any."""
-    return _numbered(folder / "metadata", "*.parquet")
+    """The parquet files of a store's metadata in the order of their numbers; none without any.
+
+    Raises
+    ------
+    InputError
+        If one is no regular file, or is there in two spellings.
+    """
+    found = visible(_folder(folder / "metadata").glob("*.parquet"))
+    paths = sorted(found, key=lambda path: (_numbers(path), path.name))
+    for path in paths:
+        check_file(path)
+    _check_spellings(paths)
+    return paths
+
+
+def check_numbering(paths: Sequence[Path], rows: Sequence[int]) -> None:
+    """Refuse parts between which one is missing, by their numbers.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Parts of one array in the order of their numbers.
+    rows : sequence of int
+        Rows of each.
+
+    Raises
+    ------
+    InputError
+        If the parts are numbered neither one after another, from any number on, nor by their first
+        rows.
+    """
+    numbers = [part_number(path) for path in paths]
+    if None in numbers or numbers == list(accumulate(rows[:-1], initial=0)):
+        return
+    for (before, path), (after, further) in pairwise(zip(numbers, paths, strict=True)):
+        if after != before + 1:
+            raise InputError(
+                f"{path} is followed by {further.name}; a part between them is missing: {_MEND}"
+            )
+
+
+def part_number(path: Path) -> int | None:
+    """The number of a part of an array or of metadata; None of what is not named as a part."""
+    found = re.fullmatch(rf"(?:{'|'.join(ARRAYS.values())}|metadata)_([0-9]+)", path.stem)
+    return int(found[1]) if found else None
 
 
 def store_files(folder: str | Path) -> list[Path]:
@@ -67,23 +121,56 @@ def store_files(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     names = [f"{prefix}/*.npy" for prefix in ARRAYS.values()]
     names += [*PLAIN.values(), CLASSES, "metadata/*.parquet"]
-    return sorted(path for name in names for path in folder.glob(name) if path.is_file())
+    paths = visible(path for name in names for path in folder.glob(name) if path.is_file())
+    return sorted(paths)
 
 
-def _numbered(folder: Path, pattern: str) -> list[Path]:
-    """Files by the numbers in their names, so that part 10 comes after part 9."""
-    return sorted(folder.glob(pattern), key=lambda path: (_numbers(path), path.name))
+def _parts(folder: Path, prefix: str) -> list[Path]:
+    """Parts of one array, part 10 after part 9."""
+    paths = visible(_folder(folder).glob(f"{prefix}_*.npy"))
+    for path in paths:
+        if part_number(path) is None:
+            raise InputError(
+                f"{path} is not named as a part, which is {prefix}_0000.npy with a number of its "
+                "own; rename it, or move it out of the folder"
+            )
+    paths.sort(key=_numbers)
+    _check_spellings(paths)
+    return paths
+
+
+def _folder(path: Path) -> Path:
+    """A folder that need not be there, and is nothing else."""
+    if os.path.lexists(path) and not path.is_dir():
+        if path.exists():
+            raise InputError(f"{path} is a file, and a folder of parts is needed; move it there")
+        raise InputError(
+            f"{path} is a link to {path.readlink()}, which does not exist; link it to the folder"
+        )
+    return path
 
 
 def _numbers(path: Path) -> list[int]:
     return [int(digits) for digits in re.findall(r"[0-9]+", path.stem)]
 
 
-def _check_numbers(parts: Mapping[str, list[Path]]) -> None:
-    if len(parts["image"]) != len(parts["text"]):
+def _check_spellings(paths: Sequence[Path]) -> None:
+    known: dict[str, Path] = {}
+    for path in paths:
+        name = re.sub(r"[0-9]+", lambda digits: str(int(digits[0])), path.stem)
+        other = known.setdefault(name, path)
+        if other != path:
+            raise InputError(
+                f"{other} and {path.name} are one part in two spellings, and its pairs would "
+                "count twice; delete one of them, or give it the next number"
+            )
+
+
+def _check_matching(images: Sequence[Path], texts: Sequence[Path]) -> None:
+    if len(images) != len(texts):
         return  # cut otherwise, which is allowed; their rows are counted
-    for image, text in zip(parts["image"], parts["text"], strict=True):
-        if _numbers(image) != _numbers(text):
+    for image, text in zip(images, texts, strict=True):
+        if part_number(image) != part_number(text):
             raise InputError(
                 f"{image} and {text.name} have the same place among their parts but not the same "
                 "number; a part is missing, copy or make it again"
@@ -92,10 +179,7 @@ def _check_numbers(parts: Mapping[str, list[Path]]) -> None:
 
 def _told(folder: Path) -> str:
     """What arrays a folder has instead, for messages."""
-    found = sorted(
-        str(path.relative_to(folder))
-        for pattern in ("*.np[yz]", "*/*.np[yz]")
-        for path in folder.glob(pattern)
-    )
+    paths = visible(path for pattern in ("*.np[yz]", "*/*.np[yz]") for path in folder.glob(pattern))
+    found = sorted(str(path.relative_to(folder)) for path in paths)
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return f" (it has {', '.join(found[:_LISTED])}{more})" if found else ""

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from isoenergy.embed.encoder import ENCODERS, DualEncoder, EncoderSpec
 from isoenergy.embed.hub import pin, refusal, told_by
 from isoenergy.errors import InputError
+from isoenergy.files import visible
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -71,7 +72,7 @@ class OpenClipEncoder(DualEncoder):
         super().__init__(pin(_on_hub(library, spec), CONFIG))
         try:
             folder = self._folder()
-            if not any(Path(folder).glob("*.safetensors")):
+            if not visible(Path(folder).glob("*.safetensors")):
                 raise OSError(f"no file named {WEIGHTS}")
             self.model, transform = library.create_model_from_pretrained(
                 f"local-dir:{folder}", precision="fp32", device=self.device

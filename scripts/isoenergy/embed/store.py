@@ -3,8 +3,9 @@
 ``img_emb/img_emb_0000.npy`` and ``text_emb/text_emb_0000.npy`` (float16 or float32, any number of
 parts) hold unit-norm rows; image row i and text row i are one pair. ``metadata/*.parquet`` has a
 row per pair, its ``id`` first. ``store.json`` says what made it and holds hashes of the row ids
-that each part was made from. A store made elsewhere may lack metadata and ``store.json``, and may
-have two plain files, ``image.npy`` and ``text.npy``, instead of parts.
+that each part was made from. A store made elsewhere may lack metadata and ``store.json``, may have
+two plain files, ``image.npy`` and ``text.npy``, instead of parts, and arrays of any floating-point
+type.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoenergy.embed.layout import ARRAYS, CLASSES, find_arrays, find_metadata
+from isoenergy.embed.layout import ARRAYS, CLASSES, check_numbering, find_arrays
+from isoenergy.embed.metadata import check_ids, read_metadata
 from isoenergy.embed.rows import Rows, check_array, check_rows
 from isoenergy.errors import InputError
 from isoenergy.files import (
     hash_strings,
     open_npy,
     read_json,
-    read_parquet,
     replacing_folder,
     write_json,
     write_npy,
@@ -75,7 +76,7 @@ class EmbeddingStore:
 
     def metadata(self) -> pd.DataFrame:
         """Metadata of every row, in row order; only ``id`` where the store has none."""
-        return _read_metadata(_location(self.path, self.description), len(self))
+        return read_metadata(_location(self.path, self.description), len(self))
 
 
 def encoder_of(description: object) -> dict[str, Any] | None:
@@ -104,8 +105,8 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     ------
     InputError
         One sentence for: a missing or truncated file, arrays of different length or width, a
-        dtype other than float16 or float32, values that are not finite, rows that are zero or not
-        of unit norm, ids that are repeated or differ between pictures, texts and metadata.
+        dtype that is not of floating-point numbers, values that are not finite, rows that are zero
+        or not of unit norm, ids that are repeated or differ between pictures, texts and metadata.
     """
     path = Path(path)
     folder = path.parent if path.name == "store.json" else path
@@ -138,17 +139,24 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     )
 
 
-def open_arrays(location: Path, normalise: bool) -> dict[str, Rows]:
-    """The arrays of a folder, each part checked and as many rows in both of a pair of parts."""
+def open_arrays(location: Path, normalise: bool, numbered: bool = False) -> dict[str, Rows]:
+    """The arrays of a folder, each part checked and as many rows in both of a pair of parts.
+
+    ``numbered`` says that the numbers of parts leave none out.
+    """
     found = find_arrays(location)
     rows = {name: _open_rows(paths, normalise) for name, paths in found.items()}
+    if numbered:
+        for name, paths in found.items():
+            check_numbering(paths, rows[name].lengths)
     if len(found["image"]) == len(found["text"]) > 1:
-        for image, text in zip(found["image"], found["text"], strict=True):
-            lengths = [len(open_npy(path)) for path in (image, text)]
-            if lengths[0] != lengths[1]:
+        sides = zip(found["image"], rows["image"].lengths, strict=True)
+        others = zip(found["text"], rows["text"].lengths, strict=True)
+        for (image, n), (text, m) in zip(sides, others, strict=True):
+            if n != m:
                 raise InputError(
-                    f"{image} has {lengths[0]} rows and {text.name} {lengths[1]}; row i of each "
-                    "is one pair, so both must agree"
+                    f"{image} has {n} rows and {text.name} {m}; row i of each is one pair, so both "
+                    "must agree"
                 )
     return rows
 
@@ -157,6 +165,12 @@ def _open_rows(paths: Sequence[Path], normalise: bool) -> Rows:
     parts = [open_npy(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         check_array(str(path), part, "save it again")
+        further = path.stat().st_size - part.offset - part.nbytes
+        if further:
+            raise InputError(
+                f"{path} goes on for {further} bytes behind its array of {len(part)} rows; save "
+                "all rows as one array"
+            )
         if part.shape[1] != parts[0].shape[1]:
             raise InputError(
                 f"{path} is {part.shape[1]} wide and {paths[0].name} {parts[0].shape[1]}; "
@@ -185,41 +199,6 @@ def check_shapes(
         )
     if n == 0:
         raise InputError(f"{location} has no rows")
-
-
-def _read_metadata(location: Path, n: int) -> pd.DataFrame:
-    import pandas as pd
-
-    paths = find_metadata(location)
-    if not paths:
-        return pd.DataFrame({"id": [str(i) for i in range(n)]})
-    table = pd.concat([read_parquet(path) for path in paths], ignore_index=True)
-    if len(table) != n:
-        raise InputError(
-            f"{location}: metadata has {len(table)} rows and img_emb {n}; they must agree"
-        )
-    if "id" not in table:
-        table.insert(0, "id", [str(i) for i in range(n)])
-    if table["id"].isna().any():
-        row = int(table["id"].isna().argmax())
-        raise InputError(f"{location}: row {row} of the metadata has no id; number the rows")
-    return table.assign(id=table["id"].astype(str))
-
-
-def check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
-    """Check the row ids; returns their hash."""
-    ids = _read_metadata(location, n)["id"]
-    if ids.duplicated().any():
-        first = ids[ids.duplicated()].iloc[0]
-        raise InputError(f"{location}: row id {first!r} occurs twice in the metadata")
-    found = hash_strings(ids)
-    for name, told in description.get("ids", {}).items():
-        if told != found:
-            raise InputError(
-                f"{location}: the {name} rows were made from other row ids than the metadata "
-                "holds, or in another order; embed again so that row i is one pair everywhere"
-            )
-    return found
 
 
 def write_store(

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from isoenergy.errors import InputError
-from isoenergy.files import read_csv, write_text
+from isoenergy.files import read_csv, read_json, write_text
 from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES
@@ -43,6 +43,8 @@ def write_report(
     claims: str | Path,
     claims_schema: str | Path,
     pyproject: str | Path,
+    stores: Sequence[str | Path],
+    notes: Sequence[str],
     config_file: str,
     options: str,
     config: Mapping[str, Any],
@@ -69,6 +71,10 @@ def write_report(
         The registries ``config/paper_values.tsv`` and ``config/claims.tsv`` with their schemas.
     pyproject : path
         The packages whose versions are told; the repository is its folder.
+    stores : sequence of path
+        ``store.json`` of stores made elsewhere, whose ``notes`` are shown before all numbers.
+    notes : sequence of str
+        What else readers should know before they trust a number.
     config_file : str
         Where the config is from, for readers.
     options : str
@@ -103,6 +109,7 @@ def write_report(
         verdicts={
             verdict: count for verdict in VERDICTS if (count := (found.verdict == verdict).sum())
         },
+        notes=[*notes, *(note for path in stores for note in read_json(path).get("notes", ()))],
         config_file=config_file,
         options=options,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
