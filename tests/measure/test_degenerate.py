@@ -79,7 +79,7 @@ def test_no_bimodal_atom(measure):
     values, _, folder = measure(some_codes(40, [0, 1, 2, 3], 0), some_codes(40, [4, 5, 6, 7], 1))
     assert values["atoms_bimodal"] == 0
     assert values["energy_share_bimodal"] == 0
-    # The one covariance that is kept by its percentile is of atoms whose cosine is not.
+    # The two covariances that are kept are of atoms whose cosine is not.
     assert read_metric(folder / "rho.json").protocols["paper"] == 0
     assert undefined(values) == {"rho", "fda"}
     assert values["difference_in_mean_masked"] == 0

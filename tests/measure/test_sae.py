@@ -62,7 +62,7 @@ def test_ideal_case_has_the_numbers_worked_by_hand(measure, ideal, name):
 
 
 def test_ideal_rho_is_infinite_as_printed_and_undefined_after_thresholding(measure, ideal):
-    # The one covariance above the 99.9th percentile of 256 is that of the two biases, whose
+    # Kept from the 255th smallest of 256 covariances on are those of a bias and another atom, whose
     # cosine is 0; without a threshold the diagonal counts, and it is bimodal.
     rho = measure(*ideal)[0]["rho"]
     assert math.isnan(rho.protocols["code"])

@@ -39,7 +39,7 @@ class Measured:
 
     @cached_property
     def cosines(self) -> BlockMatrix:
-        """D D^T; one object, which keeps the percentiles it has found."""
+        """D D^T; one object, which keeps the ranks it has found."""
         return atom_cosines(self.dictionary)
 
     @cached_property
