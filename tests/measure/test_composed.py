@@ -143,3 +143,12 @@ def test_codes_of_something_else_are_refused(edits, tmp_path):
         measure_composed(
             store, weights, train_codes, train_codes, tmp_path, tmp_path / "n", SETTINGS, 0
         )
+
+
+def test_equal_pictures_of_a_gallery_are_found_by_chance():
+    # Twenty pictures of one vector, of which ten fit among the first ten.
+    rows = np.ones((20, 3))
+    names = np.array([str(i) for i in range(20)])
+    triplets = Triplets(list(names), rows, rows, rows, names, np.full(20, "dress"))
+    found = gallery_recall(rows, rows, triplets)
+    assert found == {10: pytest.approx(1 / 2), 50: 1.0}

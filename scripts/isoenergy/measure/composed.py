@@ -28,7 +28,7 @@ from isoenergy.measure.outliers import (
 )
 from isoenergy.measure.reconstruction import reconstruct
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, unit_rows
+from isoenergy.measure.retrieval import TIES, expected_hits, recall_at, unit_rows
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
@@ -101,7 +101,8 @@ def gallery_recall(
 ) -> dict[int, float]:
     """Recall@k of each query among all different targets of its category, mean over categories.
 
-    FashionIQ's own protocol, one-directional.
+    FashionIQ's own protocol, one-directional; ties count at their expected value, see
+    :func:`isoenergy.measure.retrieval.expected_hits`.
 
     Parameters
     ----------
@@ -121,15 +122,12 @@ def gallery_recall(
         rows = np.flatnonzero(triplets.category == category)
         _, first, own = np.unique(triplets.gallery[rows], return_index=True, return_inverse=True)
         gallery, queries = unit_rows(target[rows[first]]), unit_rows(query[rows])
-        hits = dict.fromkeys(RECALL_KS, 0)
+        hits = dict.fromkeys(RECALL_KS, 0.0)
         for start in range(0, len(rows), block):
             similarities = queries[start : start + block] @ gallery.T
-            at = own[start : start + block, None]
-            mine = np.take_along_axis(similarities, at, axis=1)
-            earlier = np.arange(len(gallery)) < at
-            rank = (similarities > mine).sum(1) + ((similarities == mine) & earlier).sum(1)
-            for k in RECALL_KS:
-                hits[k] += int((rank < k).sum())
+            mine = np.take_along_axis(similarities, own[start : start + block, None], axis=1)
+            for k, expected in expected_hits(similarities, mine, RECALL_KS).items():
+                hits[k] += expected
         for k in RECALL_KS:
             found[k].append(hits[k] / len(rows))
     return {k: float(np.mean(values)) for k, values in found.items()}
@@ -195,11 +193,13 @@ def _query_metrics(
 ) -> Iterator[Metric]:
     n = {"triplets": len(query)}
     recall = recall_at(query, target, RECALL_KS, generator(seed, "recall"))
-    yield Metric("recall", {"code": float(np.mean(list(recall.values())))}, n, seed=seed)
+    told = {"seed": seed, "note": TIES}
+    yield Metric("recall", {"code": float(np.mean(list(recall.values())))}, n, **told)
     for k, value in recall.items():
-        yield Metric(f"recall_at_{k}", {"code": value}, n, seed=seed)
+        yield Metric(f"recall_at_{k}", {"code": value}, n, **told)
     for k, value in gallery_recall(query, target, triplets).items():
-        yield Metric(f"gallery_recall_at_{k}", {"fashioniq": value}, n, protocol="fashioniq")
+        name = f"gallery_recall_at_{k}"
+        yield Metric(name, {"fashioniq": value}, n, protocol="fashioniq", note=TIES)
     rows = draw_rows(len(query), settings.ood, generator(seed, "ood"))
     scores = ood_scores(target[rows], query[rows])
     yield Metric("ood_score", scores, {"triplets": len(rows)}, seed=seed)

@@ -27,7 +27,7 @@ from isoenergy.measure.geometry import (
 from isoenergy.measure.metric import Metric
 from isoenergy.measure.outliers import ood_scores
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
@@ -96,7 +96,7 @@ def measure_embeddings(
         labels = opened.metadata()["label"].to_numpy()
         accuracy = zero_shot_accuracy(opened.image, opened.classes, labels, RECALL_KS)
         classes = [
-            Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
+            Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n}, note=TIES)
             for k, value in accuracy.items()
         ]
         write_metrics(folder, classes, CLASS_METRICS, f"{__name__}.CLASS_METRICS", told)
@@ -145,7 +145,8 @@ def _retrieval_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> li
     rng = generator(seed, "recall")
     recall = recall_at(store.image, store.text, RECALL_KS, rng, most=samples.recall)
     n = {"pairs": min(len(store), samples.recall)}
-    return [Metric(f"recall_at_{k}", {"code": value}, n, seed=seed) for k, value in recall.items()]
+    told = {"seed": seed, "note": TIES}
+    return [Metric(f"recall_at_{k}", {"code": value}, n, **told) for k, value in recall.items()]
 
 
 def _write_figure_data(
@@ -267,7 +268,7 @@ def measure_classifier(
     )
     size = {"train": len(train), "test": len(test)}
     metrics = [
-        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed)
+        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed, note=TIES)
         for k, value in accuracy.items()
     ]
     write_metrics(folder, metrics, CLASSIFIER_METRICS, f"{__name__}.CLASSIFIER_METRICS")

@@ -28,7 +28,7 @@ from isoenergy.measure.outliers import (
 )
 from isoenergy.measure.reconstruction import Reconstructions
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
 
@@ -165,7 +165,8 @@ def measure_interventions(
         write_metrics(Path(folder) / form, pair, PAIR_METRICS, f"{__name__}.PAIR_METRICS", told)
         if labels is not None:
             found = zero_shot_accuracy(image, text[first], labels, (1,))
-            metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
+            n = {"images": len(image)}
+            metric = Metric("zero_shot_at_1", {"code": found[1]}, n, note=TIES)
             named = f"{__name__}.CLASS_METRICS"
             write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told)
         nearest = nearest_images(image, text, settings.ood, seed)
@@ -180,7 +181,7 @@ def measure_pair(
     yield from measure_gap(image, text, settings, seed)
     recall = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)[1]
     n = {"pairs": min(len(image), settings.recall)}
-    yield Metric("recall_at_1", {"code": recall}, n, seed=seed)
+    yield Metric("recall_at_1", {"code": recall}, n, seed=seed, note=TIES)
 
 
 def measure_gap(

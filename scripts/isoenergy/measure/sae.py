@@ -44,7 +44,7 @@ from isoenergy.measure.probing import (
 )
 from isoenergy.measure.reconstruction import Reconstructions, l0, l1, reconstruction_errors
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at
+from isoenergy.measure.retrieval import TIES, recall_at
 from isoenergy.measure.transport import Transport
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -255,12 +255,13 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
         # The same batches for both forms, so that their difference is not one of batches.
         found = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)
         recall[form] = found[1]
-        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, drawn, seed=seed)
+        told = {"seed": seed, "note": TIES}
+        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, drawn, **told)
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
         yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
     lost = recall["reconstruction"] - recall["masked"]
-    yield Metric("delta_r_at_1", {"code": lost}, drawn, seed=seed)
+    yield Metric("delta_r_at_1", {"code": lost}, drawn, seed=seed, note=TIES)
 
 
 def _coordinates(measured: Measured, settings: SaeSettings) -> dict[str, np.ndarray]:
