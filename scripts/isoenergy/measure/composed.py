@@ -24,7 +24,7 @@ from isoenergy.measure.outliers import (
     PROTOCOLS,
     distance_densities,
     neighbour_distances,
-    ood_scores,
+    ood_metric,
 )
 from isoenergy.measure.reconstruction import reconstruct
 from isoenergy.measure.record import write_metrics, write_table
@@ -201,8 +201,7 @@ def _query_metrics(
         name = f"gallery_recall_at_{k}"
         yield Metric(name, {"fashioniq": value}, n, protocol="fashioniq", note=TIES)
     rows = draw_rows(len(query), settings.ood, generator(seed, "ood"))
-    scores = ood_scores(target[rows], query[rows])
-    yield Metric("ood_score", scores, {"triplets": len(rows)}, seed=seed)
+    yield ood_metric(target[rows], query[rows], {"triplets": len(rows)}, seed)
 
 
 def _write_histograms(
@@ -213,7 +212,7 @@ def _write_histograms(
     seed: int,
 ) -> None:
     rows = draw_rows(len(target), settings.ood, generator(seed, "ood"))
-    k, _ = PROTOCOLS["code"]  # a target is its own first neighbour
+    k, _ = PROTOCOLS["code"]  # a target is its own first neighbour, its copies are none
     distances = {("target",): neighbour_distances(target[rows], target[rows], [k - 1], within=True)}
     for name, query in queries.items():
         distances[name,] = neighbour_distances(query[rows], target[rows], [k])

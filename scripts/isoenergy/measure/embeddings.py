@@ -25,7 +25,7 @@ from isoenergy.measure.geometry import (
     principal_plane,
 )
 from isoenergy.measure.metric import Metric
-from isoenergy.measure.outliers import ood_scores
+from isoenergy.measure.outliers import ood_metric
 from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import draw_rows
@@ -137,7 +137,7 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
             protocol="paper",
             seed=seed,
         ),
-        Metric("ood_score", ood_scores(image, text), size, seed=seed),
+        ood_metric(image, text, size, seed),
     ]
 
 

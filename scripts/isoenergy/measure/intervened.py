@@ -24,7 +24,7 @@ from isoenergy.measure.outliers import (
     PROTOCOLS,
     distance_densities,
     neighbour_distances,
-    ood_scores,
+    ood_metric,
 )
 from isoenergy.measure.reconstruction import Reconstructions
 from isoenergy.measure.record import write_metrics, write_table
@@ -206,8 +206,7 @@ def measure_gap(
     relative = relative_modality_gap(image[pairs], text[pairs])
     yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, protocol="paper", seed=seed)
     inside, outside = draw_neighbourhood(image, text, settings.ood, seed)
-    size = {"images": len(inside), "texts": len(outside)}
-    yield Metric("ood_score", ood_scores(inside, outside), size, seed=seed)
+    yield ood_metric(inside, outside, {"images": len(inside), "texts": len(outside)}, seed)
 
 
 def draw_neighbourhood(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
@@ -223,7 +222,7 @@ def nearest_images(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
     Returns
     -------
     image, text : ndarray of shape (drawn, 1)
-        An image is its own first neighbour, as in the authors' code.
+        An image is its own first neighbour, as in the authors' code; its copies are none.
     """
     inside, outside = draw_neighbourhood(image, text, size, seed)
     k, _ = PROTOCOLS["code"]
