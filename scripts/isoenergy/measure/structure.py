@@ -75,7 +75,8 @@ def coherence(cosines: BlockMatrix) -> float:
         others = entries.copy()
         others[np.arange(len(others)), np.arange(rows.start, rows.stop)] = -np.inf
         largest = max(largest, float(others.max()))
-    return largest if np.isfinite(largest) else float("nan")
+    # Rows of float32 are of unit norm to 1e-7 only.
+    return float(np.clip(largest, -1, 1)) if np.isfinite(largest) else float("nan")
 
 
 @dataclass(frozen=True)

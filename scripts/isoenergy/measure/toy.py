@@ -103,7 +103,7 @@ def pattern_cosines(truth: Explained, learned: Explained) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (true atoms, learned atoms)
+    ndarray of shape (true atoms, learned atoms), in [-1, 1]
         0 for an atom that is never active.
     """
     columns = []
@@ -112,7 +112,8 @@ def pattern_cosines(truth: Explained, learned: Explained) -> np.ndarray:
         norms = np.sqrt(np.asarray(codes.multiply(codes).sum(axis=0)).ravel())
         scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
         columns.append(codes.multiply(scale[None, :]).tocsc())
-    return (columns[0].T @ columns[1]).toarray()
+    # Rounding leaves equal patterns a little above 1.
+    return np.clip((columns[0].T @ columns[1]).toarray(), -1, 1)
 
 
 def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> dict[str, float]:
