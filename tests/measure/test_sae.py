@@ -113,6 +113,23 @@ def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(m
     assert lost != 0
 
 
+def test_masked_metrics_tell_the_share_of_images_and_texts_that_are_zero(
+    measure, save_store, save_dictionary, encoded
+):
+    axes = np.eye(16)
+    # Of eight pairs two share an axis; the other images and texts have nothing but their own.
+    image, text = axes[[2, 2, 0, 0, 0, 0, 3, 0]], axes[[2, 2, 1, 1, 1, 1, 1, 3]]
+    store = save_store("apart", image, text)
+    weights = save_dictionary("apart-sae", axes, l0=1)
+    metrics, _ = measure(store, weights, encoded("apart-codes", weights, store))
+    share = {"image": 5 / 8, "text": 5 / 8}
+    for name in ("recall_at_1_masked", "difference_in_mean_masked", "delta_r_at_1"):
+        assert metrics[name].zero_share == share
+    for name in ("recall_at_1_reconstruction", "difference_in_mean_reconstruction", "r2", "l0"):
+        assert metrics[name].zero_share == {"image": 0, "text": 0}
+    assert metrics["rho"].zero_share == {}
+
+
 def test_masking_where_every_atom_is_bimodal_changes_nothing(measure, ordinary):
     metrics, atoms = measure(*ordinary, tau=1e-9)
     assert set(atoms["group"]) <= {"bimodal", "dead"}

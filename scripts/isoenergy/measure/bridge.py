@@ -13,6 +13,10 @@ from isoenergy.measure.transport import LARGEST_DENSE, Transport, transport_vect
 COSINE_SHARE = 0.9
 COVARIANCE_SHARE = 0.999
 
+# Why rho and FDA are not finite, for their notes.
+NO_BRIDGE = "no bridge is left between atoms, so that there is no mass to divide"
+ALL_BIMODAL = "all of the bridge's mass touches a bimodal atom"
+
 
 def threshold(entries: np.ndarray, limit: float) -> np.ndarray:
     """Zero the entries whose absolute value as float32, as limits are, is below a limit (X7)."""
@@ -130,7 +134,7 @@ def distributional_agreement(
         epsilon the bimodal energy share: ``code``: (alpha / epsilon) ((1 - epsilon) / upsilon);
         ``paper``: (alpha / epsilon) (1 - epsilon) / ((1 - epsilon) - alpha), Eq. 9 as printed.
         Infinite where only the denominator is 0; NaN without bimodal energy, and where all energy
-        is bimodal and no mass is without.
+        is bimodal and no mass is without (:func:`why_undefined`).
     """
     arcs = plan.tocoo()
     cosine = threshold(cosines.at(*arcs.coords), cosines.kth_smallest(COSINE_SHARE))
@@ -138,9 +142,7 @@ def distributional_agreement(
     bimodal = energies.groups(tau) == "bimodal"
     touching = np.logical_or(*(bimodal[side] for side in arcs.coords))
     alpha, upsilon = float(bridge[touching].sum()), float(bridge[~touching].sum())
-    score = energies.modality_score
-    inside = (score > tau) & (score < 1 - tau)
-    epsilon = energies.share(inside)
+    epsilon = _bimodal_share(energies, tau)
     if not epsilon > 0:
         return {"code": float("nan"), "paper": float("nan")}
     numerator = alpha / epsilon * (1 - epsilon)
@@ -149,3 +151,19 @@ def distributional_agreement(
         "code": ratio(numerator, upsilon),
         "paper": numerator / printed if printed else ratio(numerator, 0.0),
     }
+
+
+def _bimodal_share(energies: AtomEnergies, tau: float) -> float:
+    """Epsilon of FDA, in [0, 1]; NaN without any energy."""
+    score = energies.modality_score
+    return energies.share((score > tau) & (score < 1 - tau))
+
+
+def why_undefined(energies: AtomEnergies, tau: float) -> str:
+    """Why FDA is NaN, where it is, for its note."""
+    epsilon = _bimodal_share(energies, tau)
+    if not epsilon > 0:
+        return "bimodal atoms have no energy"
+    if epsilon >= 1:
+        return "all energy is in bimodal atoms, so that there is nothing to compare it with"
+    return NO_BRIDGE

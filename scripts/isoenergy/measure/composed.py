@@ -26,7 +26,7 @@ from isoenergy.measure.outliers import (
     neighbour_distances,
     ood_metric,
 )
-from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.reconstruction import reconstruct, zero_share
 from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import TIES, expected_hits, recall_at, unit_rows
 from isoenergy.measure.vectors import draw_rows
@@ -93,6 +93,36 @@ def compose_queries(
         "Q_SAE": start + change_shared,
         "Q_SAE_text": source + change,
         "Q_SAE_appendix": start_shared + change_shared,
+    }
+
+
+def zero_shares(codes: Codes, bimodal: np.ndarray) -> dict[str, dict[str, float]]:
+    """Of every query, the share of each part's codes without any entry of the atoms that it takes.
+
+    Parameters
+    ----------
+    codes : Codes
+        Of n triplets, with ``source``.
+    bimodal : ndarray of shape (K,), bool
+
+    Returns
+    -------
+    dict of str to dict of str to float, in [0, 1]
+        By the keys of :func:`compose_queries`: ``target``, and ``source`` and ``text`` where the
+        query takes a reconstruction of them.
+    """
+    target = {"target": zero_share(codes.image)}
+    source, text = ({name: zero_share(getattr(codes, name))} for name in ("source", "text"))
+    source_shared, text_shared = (
+        {name: zero_share(getattr(codes, name), bimodal)} for name in ("source", "text")
+    )
+    return {
+        "caption": target | text,
+        "source": target | source,
+        "Q": target | source | text,
+        "Q_SAE": target | source | text_shared,
+        "Q_SAE_text": target | text,
+        "Q_SAE_appendix": target | source_shared | text_shared,
     }
 
 
@@ -177,10 +207,11 @@ def measure_composed(
     bimodal = atom_energies(trained.image, trained.text).groups(settings.tau) == "bimodal"
     target = reconstruct(read.image, dictionary)
     queries = compose_queries(read, dictionary, bimodal, triplets.source)
+    told, named = asdict(settings), f"{__name__}.COMPOSED_METRICS"
+    zero = zero_shares(read, bimodal)
     for name, query in queries.items():
         metrics = _query_metrics(query, target, triplets, settings, seed)
-        named = f"{__name__}.COMPOSED_METRICS"
-        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named, asdict(settings))
+        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named, told, zero[name])
     _write_histograms(neighbours, queries, target, settings, seed)
 
 

@@ -13,6 +13,8 @@ from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.errors import InputError
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
 from isoenergy.measure.gap import (
+    NO_DISTANCES,
+    NO_HALVES,
     difference_in_mean,
     relative_modality_gap,
     separability,
@@ -24,7 +26,7 @@ from isoenergy.measure.geometry import (
     cosine_histograms,
     principal_plane,
 )
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.outliers import ood_metric
 from isoenergy.measure.record import write_metrics, write_table
 from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
@@ -114,6 +116,8 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
     # A probe is trained on one half and tested on the other, each a sample of its own.
     halves = [rows[draw_rows(n, 2 * samples.gap, rng)] for rows in (store.image, store.text)]
     pairs = draw_rows(n, samples.gap, generator(seed, "pairs"))
+    apart = {"paper": separability(*halves, rng)}
+    relative = {"paper": relative_modality_gap(store.image[pairs], store.text[pairs])}
     return [
         Metric("difference_in_mean", {"code": difference_in_mean(image, text)}, size, seed=seed),
         Metric(
@@ -125,17 +129,19 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
         ),
         Metric(
             "separability",
-            {"paper": separability(*halves, rng)},
+            apart,
             {name: len(half) // 2 for name, half in zip(size, halves, strict=True)},
             protocol="paper",
             seed=seed,
+            note=why_not_finite(apart, NO_HALVES),
         ),
         Metric(
             "rmg",
-            {"paper": relative_modality_gap(store.image[pairs], store.text[pairs])},
+            relative,
             {"pairs": len(pairs)},
             protocol="paper",
             seed=seed,
+            note=why_not_finite(relative, NO_DISTANCES),
         ),
         ood_metric(image, text, size, seed),
     ]

@@ -12,13 +12,15 @@ from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.measure.energy import Moments, atom_energies
 from isoenergy.measure.gap import (
+    NO_DISTANCES,
+    NO_HALVES,
     difference_in_mean,
     relative_modality_gap,
     separability,
     wasserstein,
 )
 from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair, changed
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.outliers import (
     PROTOCOLS,
@@ -161,14 +163,15 @@ def measure_interventions(
     distances, told = {}, asdict(settings)
     for form in FORMS:
         image, text = intervene(form, measured, bimodal, means, seed)
-        pair = measure_pair(image, text, settings, seed)
-        write_metrics(Path(folder) / form, pair, PAIR_METRICS, f"{__name__}.PAIR_METRICS", told)
+        zero = measured.zero_share(bimodal if form == MASKED else None)
+        pair, named = measure_pair(image, text, settings, seed), f"{__name__}.PAIR_METRICS"
+        write_metrics(Path(folder) / form, pair, PAIR_METRICS, named, told, zero)
         if labels is not None:
             found = zero_shot_accuracy(image, text[first], labels, (1,))
             n = {"images": len(image)}
             metric = Metric("zero_shot_at_1", {"code": found[1]}, n, note=TIES)
             named = f"{__name__}.CLASS_METRICS"
-            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told)
+            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told, zero)
         nearest = nearest_images(image, text, settings.ood, seed)
         distances[form, "image"], distances[form, "text"] = nearest
     write_table(neighbours, distance_densities(distances, ("form", "modality")), told)
@@ -201,10 +204,13 @@ def measure_gap(
     yield Metric("wasserstein", {"code": solved.cost}, size_w, seed=seed, note=note)
     probe = separability(image[images], text[texts], rng)
     halves = {name: count // 2 for name, count in size.items()}
-    yield Metric("separability", {"paper": probe}, halves, protocol="paper", seed=seed)
+    told = {"protocol": "paper", "seed": seed}
+    note = why_not_finite({"paper": probe}, NO_HALVES)
+    yield Metric("separability", {"paper": probe}, halves, **told, note=note)
     pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     relative = relative_modality_gap(image[pairs], text[pairs])
-    yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, protocol="paper", seed=seed)
+    note = why_not_finite({"paper": relative}, NO_DISTANCES)
+    yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, **told, note=note)
     inside, outside = draw_neighbourhood(image, text, settings.ood, seed)
     yield ood_metric(inside, outside, {"images": len(inside), "texts": len(outside)}, seed)
 

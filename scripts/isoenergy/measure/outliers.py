@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, join_notes, why_not_finite
 from isoenergy.measure.retrieval import unit_rows
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ def ood_metric(
     """
     scores, copied = _scores(reference, queries)
     note = f"{copied} of {len(reference)} reference rows have copies, which do not count"
-    return Metric("ood_score", scores, n, seed=seed, note=note if copied else "")
+    few = "a reference row has too few neighbours that are no copies of it"
+    told = join_notes(why_not_finite(scores, few), note if copied else "")
+    return Metric("ood_score", scores, n, seed=seed, note=told)
 
 
 def _scores(reference: np.ndarray, queries: np.ndarray) -> tuple[dict[str, float], int]:

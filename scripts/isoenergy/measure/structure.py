@@ -130,6 +130,8 @@ def code_structure(
         Without any code the ranks are NaN, the connectivity is 1 and the interference 0.
     """
     sides = image, text
+    if not any(side.nnz for side in sides):
+        return CodeStructure(float("nan"), float("nan"), 0.0, 1.0, 0.0)
     gram, cosines = code_gram(*sides), atom_cosines(dictionary)
     measure = _decomposed if gram.size <= largest_dense else _estimated
     return measure(sides, gram, cosines, rng)

@@ -125,7 +125,7 @@ def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> 
         By truth, the assignment that maximises the total cosine, and the plain mean over all true
         atoms (one that nothing is left for counts 0). With ``, energy`` the mean is weighted by
         true energy; with ``, transport`` patterns are matched by exact transport between the
-        energies in the place of the assignment.
+        energies in the place of the assignment; NaN where nothing learned has energy.
     """
     found = {}
     energy = learned.energies().both
@@ -137,5 +137,7 @@ def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> 
         weights = truth.energies().both
         found[name] = float(matched.mean())
         found[f"{name}, {ENERGY}"] = float(matched @ weights / weights.sum())
-        found[f"{name}, {TRANSPORT}"] = 1 - transport(weights, energy, 1 - cosines).cost
+        # A dictionary that learned nothing has no energy to transport.
+        moved = transport(weights, energy, 1 - cosines).cost if energy.any() else float("nan")
+        found[f"{name}, {TRANSPORT}"] = 1 - moved
     return found

@@ -14,7 +14,7 @@ from isoenergy.files import write_text
 from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES
-from isoenergy.render.tidy import COLUMNS
+from isoenergy.render.tidy import read_tidy
 from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
 from isoenergy.report.claims import VERDICTS, printed_numbers
 from isoenergy.report.contents import arrange
@@ -119,15 +119,10 @@ def read_grid(path: Path, name: str) -> Grid:
     Raises
     ------
     InputError
-        If the file is missing or the table unknown.
+        If the file is missing or has other columns, or the table is unknown.
     """
-    import pandas as pd
-
     _read(path)
-    # "inf" and empty cells are numbers; a model called "NA" is not a missing one.
-    text = {column: str for column in COLUMNS if column not in ("value", "sd", "seeds")}
-    tidy = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": "", "sd": ""})
-    return lay_out(TABLES[name], tidy)
+    return lay_out(TABLES[name], read_tidy(path))
 
 
 def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:
