@@ -57,7 +57,7 @@ def ranks(atoms, image, text):
 
 
 def rho(atoms, image, text):
-    """Both percentiles and both protocols of the functional alignment."""
+    """Both limits and both protocols of the functional alignment."""
     from isoenergy.measure import blockwise, bridge, energy
 
     bimodal = energy.atom_energies(image, text).groups(0.05) == "bimodal"

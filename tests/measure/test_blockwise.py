@@ -34,14 +34,24 @@ def test_entries_are_picked_across_blocks():
     assert in_blocks(matrix, 14).at(rows, columns).tolist() == [43, 0, 27, 23]
 
 
+def test_the_kth_smallest_by_hand():
+    # Of nine entries int(0.9 * 9) = 8 and int(0.5 * 9) = 4; of a single one k is 1, not 0.
+    matrix = np.array([[-5, 2, 7], [2, 0, 9], [-1, 2, 8]], dtype=np.float32)
+    assert in_blocks(matrix, 3).kth_smallest(0.9) == 8
+    assert in_blocks(matrix, 3).kth_smallest(0.5) == 2
+    assert in_blocks(matrix, 3).kth_smallest(0.0) == -5
+    assert in_blocks(matrix, 3).kth_smallest(1.0) == 9
+    assert in_blocks(matrix[:1, :1]).kth_smallest(0.9) == -5
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**20),
-    size=st.integers(1, 9),
-    percent=st.sampled_from([0.0, 10.0, 50.0, 90.0, 99.9, 100.0]),
+    size=st.integers(1, 40),
+    share=st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.999, 1.0]),
     kind=st.sampled_from(["normal", "ties", "zeros", "tiny", "negative"]),
 )
-def test_percentile_is_that_of_numpy(seed, size, percent, kind):
+def test_the_kth_smallest_is_that_of_a_sort_whatever_the_block(seed, size, share, kind):
     rng = np.random.default_rng(seed)
     drawn = rng.standard_normal((size, size))
     matrix = {
@@ -51,15 +61,16 @@ def test_percentile_is_that_of_numpy(seed, size, percent, kind):
         "tiny": drawn * 10.0 ** rng.integers(-40, 30, (size, size)),
         "negative": -np.abs(drawn),
     }[kind].astype(np.float32)
-    found = in_blocks(matrix, 2 * size).percentile(percent)
-    assert found == pytest.approx(np.percentile(matrix.astype(np.float64), percent), abs=1e-44)
+    expected = np.sort(matrix, axis=None)[max(int(share * size * size), 1) - 1]
+    for block in (2 * size, 2**20):
+        assert in_blocks(matrix, block).kth_smallest(share) == expected
 
 
-def test_percentile_of_many_entries():
+def test_the_kth_smallest_of_many_entries():
     matrix = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
-    for percent in (90.0, 99.9):
-        expected = np.percentile(matrix.astype(np.float64), percent)
-        assert in_blocks(matrix, 5000).percentile(percent) == pytest.approx(expected, rel=1e-12)
+    ordered = np.sort(matrix, axis=None)
+    for share, k in ((0.9, 81_000), (0.999, 89_910)):
+        assert in_blocks(matrix, 5000).kth_smallest(share) == ordered[k - 1]
 
 
 def test_worked_cross_covariance_is_not_centred(sparse):
@@ -93,7 +104,7 @@ def test_a_kept_matrix_is_made_once():
         return np.ones((rows.stop - rows.start, 4))
 
     kept = BlockMatrix(4, make, block=8, keep=True)
-    assert kept.percentile(50.0) == 1
+    assert kept.kth_smallest(0.5) == 1
     assert kept.dense().sum() == 16
     assert len(made) == 2
 

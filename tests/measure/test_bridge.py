@@ -79,7 +79,8 @@ def test_ratio_is_infinite_or_undefined_with_nothing_below():
 def test_worked_rho_under_both_protocols():
     covariance = np.array([[4.0, 2, 0], [2, 4, 0], [0, 0, -8]])
     cosines = np.array([[1.0, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
-    # 90th percentile of the cosines is 1 and 99.9th of the covariances 4: the diagonal stays.
+    # The 8th smallest of both nine is kept: of the cosines it is 1, of the covariances 4, so that
+    # the diagonal stays.
     # Atom 1 is bimodal: 4 / (4 + 8). All entries: (4 + 1 + 1) / (4 + 8).
     found = rho(covariance, cosines, np.array([False, True, False]))
     assert found == pytest.approx({"code": 1 / 3, "paper": 1 / 2})
@@ -89,16 +90,33 @@ def test_rho_equals_the_plain_loop():
     rng = np.random.default_rng(0)
     covariance, cosines = rng.standard_normal((2, 40, 40))
     bimodal = rng.random(40) < 0.3
-    limits = np.sort(covariance, axis=None)[-2], np.sort(cosines, axis=None)[-160]
+    limits = np.sort(covariance, axis=None)[1597], np.sort(cosines, axis=None)[1439]
     masses = {True: 0.0, False: 0.0}
     for i in range(40):
         for j in range(40):
-            # Of 1600 entries 0.1 % and 10 % are 1.6 and 160; kept too is what is as negative.
+            # The 1598th and the 1440th of 1600 entries; kept too is what is as negative.
             if abs(covariance[i, j]) >= limits[0] and abs(cosines[i, j]) >= limits[1]:
                 masses[bool(bimodal[i] or bimodal[j])] += abs(covariance[i, j] * cosines[i, j])
     assert min(masses.values()) > 0
     found = rho(covariance, cosines, bimodal)
     assert found["code"] == pytest.approx(masses[True] / masses[False])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 11, 33])
+@pytest.mark.parametrize("ties", [False, True])
+def test_bridges_keep_what_a_sort_says_that_the_authors_keep(size, ties):
+    rng = np.random.default_rng(size)
+    covariance, cosines = rng.standard_normal((2, size, size)).astype(np.float32)
+    if ties:
+        covariance, cosines = np.rint(2 * covariance), np.rint(2 * cosines)
+    kept = np.ones((size, size))
+    for factor, share in ((covariance, 0.999), (cosines, 0.9)):
+        limit = sorted(factor.ravel().tolist())[max(int(share * size * size), 1) - 1]
+        kept *= np.where(np.abs(factor) >= limit, np.abs(factor), 0)
+    bimodal = rng.random(size) < 0.4
+    neither = kept[~bimodal][:, ~bimodal].sum()
+    found = rho(covariance, cosines, bimodal)["code"]
+    assert found == pytest.approx(ratio(kept.sum() - neither, neither), rel=1e-6, nan_ok=True)
 
 
 def test_rho_without_unimodal_mass_is_infinite():
@@ -219,9 +237,7 @@ def test_fda_equals_the_plain_loop(seed):
     plan, cosines = rng.random((20, 20)), rng.standard_normal((20, 20))
     image, text = rng.random(20) ** 4, rng.random(20) ** 4
     tau = 0.2
-    # The 90th percentile of 400 entries lies a tenth of the way from the 360th to the 361st.
-    below, above = np.sort(cosines, axis=None)[359:361]
-    limit = 0.9 * below + 0.1 * above
+    limit = np.sort(cosines, axis=None)[359]  # the 360th of 400 entries
     score = [a / (a + b) for a, b in zip(image, text, strict=True)]
     bimodal = [tau <= mu <= 1 - tau for mu in score]
     epsilon = sum(a + b for a, b, of in zip(image, text, bimodal, strict=True) if of)
@@ -229,7 +245,7 @@ def test_fda_equals_the_plain_loop(seed):
     masses = {True: 0.0, False: 0.0}
     for i in range(20):
         for j in range(20):
-            if abs(cosines[i, j]) >= limit:
+            if np.float32(abs(cosines[i, j])) >= np.float32(limit):
                 masses[bimodal[i] or bimodal[j]] += abs(plan[i, j] * cosines[i, j])
     assert 0 < epsilon < 1
     assert min(masses.values()) > 0

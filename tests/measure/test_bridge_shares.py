@@ -98,8 +98,9 @@ def in_blocks(image, text, atoms, block=1024):
 def dense_bridge(image, text, atoms):
     covariance = image.toarray().T @ text.toarray() / image.shape[0]
     bridge = np.ones_like(covariance, dtype=np.float64)
-    for factor, percent in ((covariance, 99.9), (atoms @ atoms.T, 90)):
-        bridge *= np.where(np.abs(factor) >= np.percentile(factor, percent), np.abs(factor), 0)
+    for factor, share in ((covariance, 0.999), (atoms @ atoms.T, 0.9)):
+        limit = np.sort(factor, axis=None)[int(share * factor.size) - 1]
+        bridge *= np.where(np.abs(factor) >= limit, np.abs(factor), 0)
     return bridge
 
 

@@ -104,6 +104,23 @@ def test_same_vectors_in_another_order_move_for_free():
     assert found.cost == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("largest_dense", [0, 10**6])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_transport_costs_less_than_nothing_and_the_proof_holds(seed, largest_dense):
+    rng = np.random.default_rng(seed)
+    # Float32 rows scaled to a little more than unit norm, as rounding may leave them.
+    x = unit(rng.standard_normal((40, 8))).astype(np.float32) * np.float32(1 + 1e-7)
+    a, order = masses(rng, 40, "even"), rng.permutation(40)
+    plain = (1 - np.square(x.astype(np.float64)).sum(axis=1)) @ a / a.sum()
+    assert -1e-5 < plain < 0
+    found = transport_vectors(a, x, a[order], x[order], largest_dense)
+    assert found.cost == found.bound == 0
+    assert abs(found.gap) <= MAX_GAP
+    # What is proved of the plan is proved of its own sum of costs, rounding included.
+    own = (found.plan.toarray() * (1 - x.astype(float) @ x[order].astype(float).T)).sum()
+    assert own == pytest.approx(plain, abs=1e-12)
+
+
 def test_prices_are_the_least_reduced_costs_over_all_blocks():
     rng = np.random.default_rng(4)
     x, y = unit(rng.standard_normal((9, 3))), unit(rng.standard_normal((7, 3)))

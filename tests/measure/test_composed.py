@@ -14,6 +14,7 @@ from isoenergy.measure.composed import (
     compose_queries,
     gallery_recall,
     measure_composed,
+    zero_shares,
 )
 
 SETTINGS = ComposedSettings(tau=0.05, ood=100)
@@ -36,6 +37,25 @@ def test_queries_by_hand():
         "Q_SAE": [3, 0, 2],
         "Q_SAE_text": [9, 11, 10],
         "Q_SAE_appendix": [0, 0, 2],
+    }
+    assert tuple(found) == QUERIES
+
+
+def test_zero_shares_are_those_of_the_parts_that_a_query_takes():
+    codes = Codes(
+        image=csr_matrix(np.eye(4, 3)),
+        text=csr_matrix([[1.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]),
+        ids="",
+        source=csr_matrix([[0.0, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]]),
+    )
+    found = zero_shares(codes, np.array([False, False, True]))
+    assert found == {
+        "caption": {"target": 1 / 4, "text": 1 / 4},
+        "source": {"target": 1 / 4, "source": 0},
+        "Q": {"target": 1 / 4, "source": 0, "text": 1 / 4},
+        "Q_SAE": {"target": 1 / 4, "source": 0, "text": 3 / 4},
+        "Q_SAE_text": {"target": 1 / 4, "text": 1 / 4},
+        "Q_SAE_appendix": {"target": 1 / 4, "source": 1 / 2, "text": 3 / 4},
     }
     assert tuple(found) == QUERIES
 
@@ -133,6 +153,7 @@ def test_composed_queries_find_targets_that_neither_part_finds(edits, tmp_path, 
         assert metrics["recall"] == pytest.approx(
             (metrics["recall_at_10"] + metrics["recall_at_50"]) / 2
         )
+    assert found["Q"]["recall"].zero_share == {"target": 0, "source": 0, "text": 0}
     table = pd.read_parquet(out / "neighbours.parquet")
     assert list(dict.fromkeys(table["query"])) == ["target", *QUERIES]
 
@@ -143,3 +164,12 @@ def test_codes_of_something_else_are_refused(edits, tmp_path):
         measure_composed(
             store, weights, train_codes, train_codes, tmp_path, tmp_path / "n", SETTINGS, 0
         )
+
+
+def test_equal_pictures_of_a_gallery_are_found_by_chance():
+    # Twenty pictures of one vector, of which ten fit among the first ten.
+    rows = np.ones((20, 3))
+    names = np.array([str(i) for i in range(20)])
+    triplets = Triplets(list(names), rows, rows, rows, names, np.full(20, "dress"))
+    found = gallery_recall(rows, rows, triplets)
+    assert found == {10: pytest.approx(1 / 2), 50: 1.0}

@@ -17,6 +17,7 @@ from isoenergy.files import hash_file
 from isoenergy.measure.embeddings import PAIR_METRICS, Samples, measure_embeddings
 from isoenergy.measure.metric import read_metric
 from isoenergy.measure.quality import QUALITY_METRICS, measure_quality
+from isoenergy.measure.retrieval import TIES
 from isoenergy.measure.sae import (
     FACTOR_METRICS,
     SAE_METRICS,
@@ -66,9 +67,20 @@ def measure(tmp_path, save_store, save_dictionary, read_metrics):
         measure_factors(store, weights, codes, folder, folder / "factors.parquet", 0.05)
         metrics = read_metrics(folder)
         assert set(metrics) == {*SAE_METRICS, *QUALITY_METRICS, *FACTOR_METRICS}
+        assert told(metrics)
         return {name: metric.value for name, metric in metrics.items()}, weights, folder
 
     return run
+
+
+def told(metrics):
+    """Whether every value that is not finite says why, and not of its duality gap alone."""
+    notes = [
+        metric.note.partition("relative duality gap")[0]
+        for metric in metrics.values()
+        if not all(map(math.isfinite, metric.protocols.values()))
+    ]
+    return all(note.removeprefix(TIES) for note in notes)
 
 
 def undefined(values, names=SAE_METRICS + QUALITY_METRICS):
@@ -79,11 +91,18 @@ def test_no_bimodal_atom(measure):
     values, _, folder = measure(some_codes(40, [0, 1, 2, 3], 0), some_codes(40, [4, 5, 6, 7], 1))
     assert values["atoms_bimodal"] == 0
     assert values["energy_share_bimodal"] == 0
-    # The one covariance that is kept by its percentile is of atoms whose cosine is not.
+    # The two covariances that are kept are of atoms whose cosine is not.
     assert read_metric(folder / "rho.json").protocols["paper"] == 0
     assert undefined(values) == {"rho", "fda"}
+    assert read_metric(folder / "rho.json").note.startswith("code: no bridge is left")
+    assert read_metric(folder / "fda.json").note.startswith(
+        "bimodal atoms have no energy; relative"
+    )
+    masked = read_metric(folder / "recall_at_1_masked.json")
+    assert masked.zero_share == {"image": 1.0, "text": 1.0}
+    assert read_metric(folder / "mse.json").zero_share == {"image": 0.0, "text": 0.0}
     assert values["difference_in_mean_masked"] == 0
-    # All reconstructions are zero: ties, of which the first of the 40 wins.
+    # All reconstructions are zero: ties, of which each of the 40 is found for 1 / 40.
     assert values["recall_at_1_masked"] == pytest.approx(1 / 40)
     assert values["delta_r_at_1"] == values["recall_at_1_reconstruction"] - 1 / 40
     assert math.isnan(values["follows_none_bimodal"])
@@ -91,7 +110,11 @@ def test_no_bimodal_atom(measure):
 
 def test_all_atoms_bimodal(measure):
     codes = some_codes(40, list(range(ATOMS)), 0)
-    values, *_ = measure(codes, codes)
+    values, _, folder = measure(codes, codes)
+    assert (
+        read_metric(folder / "rho.json").note == "all of the bridge's mass touches a bimodal atom"
+    )
+    assert read_metric(folder / "fda.json").note.startswith("code: all energy is in bimodal atoms")
     assert values["atoms_bimodal"] == ATOMS
     assert values["energy_share_bimodal"] == 1
     assert values["rho"] == math.inf
@@ -103,7 +126,9 @@ def test_all_atoms_bimodal(measure):
 
 def test_dead_dictionary(measure):
     empty = csr_matrix((40, ATOMS), dtype=np.float32)
-    values, *_ = measure(empty, empty)
+    values, _, folder = measure(empty, empty)
+    for name in ("c_insertion", "l0", "recall_at_1_reconstruction", "codes_stable_rank"):
+        assert read_metric(folder / f"{name}.json").zero_share == {"image": 1.0, "text": 1.0}
     assert values["mse"] == pytest.approx(1)
     for name in ("l0", "l1", "energy", "atoms_live", "atoms_bimodal", "negative_interference"):
         assert values[name] == 0
@@ -162,6 +187,7 @@ def test_stability_of_a_dead_dictionary_is_undefined(measure, read_metrics, tmp_
         found = read_metrics(tmp_path / "s")
         assert math.isnan(found["stability"].value)
         assert math.isnan(found["stability_null"].value)
+        assert found["stability"].note == "a dictionary has no energy"
 
 
 @pytest.fixture
@@ -174,6 +200,7 @@ def measure_raw(tmp_path, save_store, read_metrics):
         measure_embeddings(store, tmp_path / "raw-metrics", *figures, Samples(*[LARGER] * 3), 0)
         metrics = read_metrics(tmp_path / "raw-metrics")
         assert set(metrics) == set(PAIR_METRICS)
+        assert told(metrics)
         return {name: metric.value for name, metric in metrics.items()}, *map(
             pd.read_parquet, figures
         )
@@ -208,10 +235,11 @@ def test_few_embeddings(measure_raw, n):
 def test_constant_raw_embeddings(measure_raw):
     rows = np.tile(unit(1, 0), (30, 1))
     values, pca, cosines = measure_raw(rows, rows)
-    assert undefined(values, PAIR_METRICS) == {"rmg"}
+    # Images that are all copies have no neighbours.
+    assert undefined(values, PAIR_METRICS) == {"rmg", "ood_score"}
     assert values["difference_in_mean"] == 0
     assert values["wasserstein"] == pytest.approx(0, abs=1e-6)
-    assert values["separability"] == values["ood_score"] == 0.5
+    assert values["separability"] == 0.5
     assert values["recall_at_1"] == 1 / 30
     assert pca[["x", "y"]].to_numpy() == pytest.approx(0, abs=1e-6)
     assert np.isfinite(cosines["density"].to_numpy()).all()
@@ -220,8 +248,6 @@ def test_constant_raw_embeddings(measure_raw):
 def test_modalities_of_one_point_each(measure_raw):
     image, text = (np.tile(unit(1, seed), (30, 1)) for seed in (0, 1))
     values, *_ = measure_raw(image, text)
-    assert undefined(values, PAIR_METRICS) == set()
+    assert undefined(values, PAIR_METRICS) == {"ood_score"}
     assert values["separability"] == 1
     assert values["rmg"] == pytest.approx(1)
-    # No distance is below that of images from each other, which is 0.
-    assert values["ood_score"] == 0.5

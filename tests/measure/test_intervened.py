@@ -56,6 +56,20 @@ def test_on_ideal_pairs_the_mask_leaves_what_is_shared_and_nothing_else(ideal, t
     assert value["reconstruction"]["ood_score"] > 0.95
 
 
+def test_the_mask_tells_which_reconstructions_it_leaves_zero(
+    save_store, save_dictionary, encoded, tmp_path, metrics
+):
+    axes = np.eye(6)
+    weights = save_dictionary("axes", axes, l0=1)
+    store = save_store("apart", axes[[2, 0, 0, 3]], axes[[2, 1, 3, 1]])
+    measure(tmp_path / "out", (store, weights, encoded("apart-codes", weights, store)))
+    for form, found in metrics(tmp_path / "out").items():
+        share = {"image": 0.5, "text": 0.5} if form == "masked" else {"image": 0, "text": 0}
+        assert {name: metric.zero_share for name, metric in found.items()} == dict.fromkeys(
+            found, share
+        ), form
+
+
 def test_means_are_those_of_the_training_set_or_the_set_s_own(
     ideal, save_store, encoded, tmp_path, metrics
 ):

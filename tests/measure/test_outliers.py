@@ -9,7 +9,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from isoenergy.measure.outliers import (
     PROTOCOLS,
+    WITH_COPIES,
     neighbour_distances,
+    ood_metric,
     ood_scores,
     youden_accuracy,
 )
@@ -149,14 +151,47 @@ def test_ood_scores_ignore_order_lengths_and_rotation(seed):
 def test_reference_of_too_few_rows_has_no_score():
     reference, queries = clouds(0, n=5)
     found = ood_scores(reference, queries)
-    assert 0 <= found.pop("code") <= 1
+    for name in ("code", WITH_COPIES):
+        assert 0 <= found.pop(name) <= 1
     assert all(math.isnan(score) for score in found.values())
 
 
-def test_constant_rows_are_not_told_apart():
+def test_rows_that_are_all_copies_have_no_neighbours_and_zero_rows_are_all_alike():
     rows = np.ones((12, 3))
-    assert ood_scores(rows, rows)["code"] == 0.5
-    assert ood_scores(0 * rows, 0 * rows)["paper"] == 0.5
+    found = ood_scores(rows, rows)
+    assert found.pop(WITH_COPIES) == 0.5
+    assert all(math.isnan(score) for score in found.values())
+    assert set(ood_scores(0 * rows, 0 * rows).values()) == {0.5}
+
+
+@pytest.mark.parametrize("noise", [0, 3e-5])
+def test_five_captions_of_a_picture_do_not_make_captions_of_elsewhere_look_alike(noise):
+    pictures, captions = clouds(0, n=40, dim=16, apart=40)
+    rows = np.repeat(pictures, 5, axis=0)
+    # Stored in float16 by other batches, the copies of a picture differ by a little.
+    rows = rows * (1 + noise * np.random.default_rng(1).standard_normal(rows.shape))
+    found = ood_metric(rows, np.repeat(captions, 5, axis=0), {"images": 200}, 0)
+    scores = dict(found.protocols)
+    # Counting copies, all inner distances are 0.
+    assert scores.pop(WITH_COPIES) == 0.5
+    # The five copies of one picture may lie at the threshold.
+    assert all(395 / 400 <= score < 1 for score in scores.values())
+    assert found.note == "200 of 200 reference rows have copies, which do not count"
+
+
+def test_distances_with_copies_are_those_of_a_sort():
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((30, 4)).astype(np.float32)[rng.integers(0, 12, 60)]
+    queries = rng.standard_normal((60, 4)).astype(np.float32)
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (rows, queries)]
+    inner, outer = (1 - side @ unit[0].T for side in unit)
+    expected = youden_accuracy(
+        np.sort(inner, axis=1)[:, 4].round(6).clip(0), np.sort(outer, axis=1)[:, 4].round(6)
+    )
+    assert ood_scores(rows, queries)[WITH_COPIES] == pytest.approx(expected)
+    others = neighbour_distances(rows, rows, (1, 4), within=True)
+    apart = np.sort(np.where(inner < 1e-6, np.inf, inner), axis=1)
+    np.testing.assert_allclose(others, apart[:, [0, 3]], atol=2e-6)
 
 
 def test_queries_wholly_apart_score_what_the_authors_notebook_prints():

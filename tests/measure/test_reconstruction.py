@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.metrics import mean_squared_error as mean_squared
 from sklearn.metrics import r2_score
 
 from isoenergy.embed.rows import Rows
-from isoenergy.measure.reconstruction import l0, l1, reconstruct, reconstruction_errors
+from isoenergy.measure.reconstruction import (
+    l0,
+    l1,
+    reconstruct,
+    reconstruction_errors,
+    zero_share,
+)
 
 
 @pytest.fixture
@@ -144,3 +151,23 @@ def test_rows_that_are_all_the_same_leave_nothing_to_explain(sparse, n):
     assert found["code"] == pytest.approx(
         1 - np.square(0.1 * x).mean() / (x.var() + 1e-6), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("entries", [1, 2, 2**20])
+def test_the_share_of_zero_codes_by_hand(monkeypatch, entries):
+    monkeypatch.setattr("isoenergy.encode.codes.BLOCK", entries)
+    codes = csr_matrix([[1.0, 0, 2], [0, 0, 0], [0, 0, 3], [0, -1, 0], [0, 0, 0]])
+    assert zero_share(codes) == 2 / 5
+    assert zero_share(codes, np.array([True, True, False])) == 3 / 5
+    assert zero_share(codes, np.zeros(3, dtype=bool)) == 1
+    # An entry that is stored as 0 is none.
+    stored = csr_matrix(([0.0, 5.0], [1, 2], [0, 1, 2, 2]), shape=(3, 3))
+    assert zero_share(stored) == 2 / 3
+
+
+def test_zero_codes_are_those_whose_reconstruction_is_zero(drawn):
+    _, codes, dictionary = drawn
+    kept = np.arange(9) % 3 == 0
+    zero = (reconstruct(codes, dictionary, kept) == 0).all(axis=1)
+    assert 0 < zero.mean() < 1
+    assert zero_share(codes, kept) == zero.mean()

@@ -4,7 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
-from isoenergy.measure.retrieval import recall_at, unit_rows, zero_shot_accuracy
+from isoenergy.measure.retrieval import (
+    expected_hits,
+    recall_at,
+    unit_rows,
+    zero_shot_accuracy,
+)
 
 
 class InOrder:
@@ -32,12 +37,51 @@ def test_recall_averages_both_directions():
     assert recall_at(a, b, (1,), rng())[1] == pytest.approx((1 + 2) / 4)
 
 
-def test_of_equal_columns_the_first_wins():
+def test_of_equal_columns_each_is_found_by_chance():
     a, b = np.eye(4), np.ones((4, 4))
     assert recall_at(a, b, (1, 2, 4), InOrder) == {1: 1 / 4, 2: 2 / 4, 4: 1.0}
 
 
-def test_zero_rows_are_no_hits_but_the_first():
+def test_expected_hits_by_hand():
+    similarities = np.array(
+        [[0.5, 0.5, 0.5, 0.1], [0.9, 0.5, 0.5, 0.1], [0.9, 0.8, 0.5, 0.5], [0.2, 0.2, 0.2, 0.1]]
+    )
+    own = np.array([[0.5], [0.5], [0.5], [0.1]])
+    # One of three, of two and of two equal ones, behind none, one and two others; the last is last.
+    assert expected_hits(similarities, own, (1, 2, 3, 4)) == {
+        1: pytest.approx(1 / 3),
+        2: pytest.approx(2 / 3 + 1 / 2),
+        3: 1 + 1 + 1 / 2,
+        4: 4.0,
+    }
+
+
+def test_similarities_are_equal_to_a_millionth():
+    own = np.array([[0.3]])
+    for apart, hits in ((4e-7, 1 / 2), (-4e-7, 1 / 2), (3e-6, 0), (-3e-6, 1)):
+        assert expected_hits(np.array([[0.3, 0.3 + apart]]), own, (1,))[1] == hits
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dim", [3, 96, 768])
+def test_64_equal_vectors_give_two_hits_whatever_rounding_does(seed, dim):
+    row = rng(seed).standard_normal((1, dim)).astype(np.float32)
+    found = recall_at(row.repeat(64, axis=0), row.repeat(64, axis=0), (1, 8), rng(seed))
+    # One in each of both directions, of 64 asked in each.
+    assert found == {1: 2 / 128, 8: 16 / 128}
+
+
+def test_order_does_not_decide_among_copies():
+    a = rng(0).standard_normal((60, 6)).astype(np.float32)
+    b = a[rng(1).integers(0, 20, 60)] + 0
+    found = recall_at(a, b, (1, 5), InOrder, batch=60)
+    for seed in range(3):
+        order = rng(seed).permutation(60)
+        moved = recall_at(a[order], b[order], (1, 5), InOrder, batch=60)
+        assert moved == pytest.approx(found, abs=1e-12)
+
+
+def test_zero_rows_are_found_by_chance():
     assert recall_at(np.eye(5), np.zeros((5, 5)), (1,), InOrder)[1] == 1 / 5
 
 
@@ -50,7 +94,7 @@ def test_last_partial_batch_is_dropped():
 
 
 def test_neighbours_outside_the_batch_do_not_count():
-    # Copies in another batch do no harm; in the same batch, one of the two loses.
+    # Copies in another batch do no harm; in the same batch, either is found for a half.
     a = np.concatenate([np.eye(3), np.eye(3)])
     assert recall_at(a, a, (1,), InOrder, batch=3)[1] == 1.0
     assert recall_at(a, a, (1,), InOrder, batch=6)[1] == 0.5
@@ -95,9 +139,10 @@ def test_worked_zero_shot():
     assert zero_shot_accuracy(image, classes, labels, (1, 2, 3)) == {1: 0.5, 2: 0.75, 3: 1.0}
 
 
-def test_equal_classes_go_to_the_first():
+def test_equal_classes_are_found_by_chance():
     image, classes = np.ones((4, 2)), np.ones((3, 2))
-    assert zero_shot_accuracy(image, classes, np.array([0, 1, 2, 2]), (1, 2)) == {1: 0.25, 2: 0.5}
+    found = zero_shot_accuracy(image, classes, np.array([0, 1, 2, 2]), (1, 2, 3))
+    assert found == {1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
 
 
 def test_zero_shot_counts_images_beyond_one_block():
@@ -123,10 +168,11 @@ def test_recall_is_that_of_a_loop_over_batches(seed, copies):
         for own, other in (unit, unit[::-1]):
             for place, row in enumerate(rows):
                 cosines = [(own[row : row + 1] @ other[r : r + 1].T).item() for r in rows]
-                ranked = sorted(range(7), key=lambda i: (-round(cosines[i], 12), i))
+                ahead = sum(cosine > cosines[place] + 1e-6 for cosine in cosines)
+                tied = sum(abs(cosine - cosines[place]) <= 1e-6 for cosine in cosines)
                 asked += 1
                 for k in hits:
-                    hits[k] += place in ranked[:k]
+                    hits[k] += min(max(k - ahead, 0), tied) / tied
     assert found == pytest.approx({k: count / asked for k, count in hits.items()})
 
 

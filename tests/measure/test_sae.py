@@ -62,7 +62,7 @@ def test_ideal_case_has_the_numbers_worked_by_hand(measure, ideal, name):
 
 
 def test_ideal_rho_is_infinite_as_printed_and_undefined_after_thresholding(measure, ideal):
-    # The one covariance above the 99.9th percentile of 256 is that of the two biases, whose
+    # Kept from the 255th smallest of 256 covariances on are those of a bias and another atom, whose
     # cosine is 0; without a threshold the diagonal counts, and it is bimodal.
     rho = measure(*ideal)[0]["rho"]
     assert math.isnan(rho.protocols["code"])
@@ -111,6 +111,23 @@ def test_masking_unimodal_atoms_away_loses_recall_and_gap_as_computed_directly(m
     lost = metrics["recall_at_1_reconstruction"].value - metrics["recall_at_1_masked"].value
     assert metrics["delta_r_at_1"].value == pytest.approx(lost)
     assert lost != 0
+
+
+def test_masked_metrics_tell_the_share_of_images_and_texts_that_are_zero(
+    measure, save_store, save_dictionary, encoded
+):
+    axes = np.eye(16)
+    # Of eight pairs two share an axis; the other images and texts have nothing but their own.
+    image, text = axes[[2, 2, 0, 0, 0, 0, 3, 0]], axes[[2, 2, 1, 1, 1, 1, 1, 3]]
+    store = save_store("apart", image, text)
+    weights = save_dictionary("apart-sae", axes, l0=1)
+    metrics, _ = measure(store, weights, encoded("apart-codes", weights, store))
+    share = {"image": 5 / 8, "text": 5 / 8}
+    for name in ("recall_at_1_masked", "difference_in_mean_masked", "delta_r_at_1"):
+        assert metrics[name].zero_share == share
+    for name in ("recall_at_1_reconstruction", "difference_in_mean_reconstruction", "r2", "l0"):
+        assert metrics[name].zero_share == {"image": 0, "text": 0}
+    assert metrics["rho"].zero_share == {}
 
 
 def test_masking_where_every_atom_is_bimodal_changes_nothing(measure, ordinary):

@@ -47,7 +47,7 @@ def test_every_promised_table_is_written_and_no_other(measure, ideal, tmp_path):
 
 
 def test_ideal_bridge_has_no_mass_left_after_thresholding(tables, ideal):
-    # As its rho: the one covariance kept is of the two biases, whose cosine is 0.
+    # As its rho: both covariances kept are of a bias and another atom, whose cosine is 0.
     shares = tables(*ideal)["bridge_shares"]
     assert shares.groupby("pair").size().tolist() == [100] * 6
     assert shares["share"].isna().all()
@@ -55,15 +55,16 @@ def test_ideal_bridge_has_no_mass_left_after_thresholding(tables, ideal):
 
 
 def test_bridge_shares_agree_with_direct_computation(tables, ordinary, save_dictionary, encoded):
-    # So many atoms that bridges are left above both percentiles.
+    # So many atoms that bridges are left above both limits.
     atoms = np.random.default_rng(0).standard_normal((300, 16))
     weights = save_dictionary("wide", atoms / np.linalg.norm(atoms, axis=1, keepdims=True), 12)
     codes = encoded("wide-codes", weights, ordinary[0])
     read, dictionary = open_codes(codes), load_file(weights)["dictionary"]
     covariance = read.image[:].toarray().T @ read.text[:].toarray() / len(read)
     bridge = np.ones_like(covariance)
-    for factor, percent in ((covariance, 99.9), (dictionary @ dictionary.T, 90)):
-        bridge *= np.where(np.abs(factor) >= np.percentile(factor, percent), np.abs(factor), 0)
+    for factor, share in ((covariance, 0.999), (dictionary @ dictionary.T, 0.9)):
+        limit = np.sort(factor, axis=None)[int(share * factor.size) - 1]
+        bridge *= np.where(np.abs(factor) >= limit, np.abs(factor), 0)
     energies = atom_energies(read.image, read.text)
     shares = tables(ordinary[0], weights, codes)["bridge_shares"]
     seen = set()

@@ -68,7 +68,9 @@ def test_permuted_energies_are_further_apart(learned, tmp_path):
 def test_a_single_dictionary_has_no_stability(learned, tmp_path):
     weights, atoms = learned("a", unit_rows(4, 3, 0), np.ones(4))
     measure_stability([weights], [atoms], tmp_path / "m", seed=0)
-    assert np.isnan(read_metric(tmp_path / "m/stability.json").value)
+    found = read_metric(tmp_path / "m/stability.json")
+    assert np.isnan(found.value)
+    assert found.note == "there is a single dictionary, of one seed"
 
 
 def test_energies_of_another_dictionary_are_refused(learned, tmp_path):

@@ -164,7 +164,14 @@ def test_mean_changes_are_taken_against_the_reconstruction_of_the_same_model(tmp
 
 def test_table_02_marks_the_query_that_stays_among_the_targets():
     rows = [
-        {"variant": variant, "model": "M", "dataset": "D", "metric": "ood_score", **numbers}
+        {
+            "variant": variant,
+            "model": "M",
+            "dataset": "D",
+            "metric": "ood_score",
+            "note": "",
+            **numbers,
+        }
         for variant, numbers in (
             ("Q", {"value": 0.97, "sd": 0.01}),
             ("Q_SAE", {"value": 0.77, "sd": 0.02}),

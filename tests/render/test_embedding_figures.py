@@ -82,6 +82,8 @@ def test_degenerate_embeddings(tmp_path, target, change):
 
 def test_an_undefined_metric_is_a_dash(tmp_path):
     sources = make_sources(tmp_path, "figure_11")
-    write_metric(tmp_path / "m0", Metric("recall_at_1", {"code": float("nan")}, {"pairs": 0}))
+    write_metric(
+        tmp_path / "m0", Metric("recall_at_1", {"code": float("nan")}, {}, note="no pairs")
+    )
     data = gather_figure("figure_11", sources)
     assert "recall@1 –" in [text.get_text() for text in shown(FIGURES["figure_11"].draw(data))]

@@ -73,7 +73,8 @@ def _figure_with(folder, **values):
     for name, path in sources[0].items():
         if name.split("/")[-1] in values:
             value = {"paper": values[name.split("/")[-1]]}
-            write_metric(path.parent, Metric(path.stem, value, {"pairs": 9}, protocol="paper"))
+            told = {"protocol": "paper", "note": "a note"}
+            write_metric(path.parent, Metric(path.stem, value, {"pairs": 9}, **told))
             assert json.loads(path.read_text())["metric"] == path.stem
     return FIGURES[TARGET].draw(gather_figure(TARGET, sources))
 

@@ -40,7 +40,9 @@ def test_figure_12_stacks_the_shares_to_the_top_and_marks_tau(tmp_path):
 def test_figure_12_without_a_bridge_says_so(tmp_path):
     sources = make_sources(tmp_path, "figure_12", change=lambda t: t.assign(share=np.nan))
     for source in sources:
-        write_metric(source["rho"].parent, Metric("rho", {"code": float("nan")}, {"pairs": 9}))
+        write_metric(
+            source["rho"].parent, Metric("rho", {"code": float("nan")}, {}, note="no bridge")
+        )
     figure = FIGURES["figure_12"].draw(gather_figure("figure_12", sources))
     figure.draw_without_rendering()
     told = [text.get_text() for text in shown(figure)]

@@ -18,7 +18,7 @@ from isoenergy.render.grid import (
     write_markdown,
 )
 from isoenergy.render.tables import TABLES, Column, Table, render_table
-from isoenergy.render.tidy import COLUMNS, gather_tidy
+from isoenergy.render.tidy import COLUMNS, add_mean_changes, gather_tidy
 
 
 def _write(folder, name, *values, protocol="code"):
@@ -74,10 +74,78 @@ def test_differences_of_readings_are_taken_seed_by_seed(tmp_path):
 
 
 def test_infinite_readings_do_not_differ_by_a_number(tmp_path):
-    write_metric(tmp_path, Metric("rho", {"code": math.inf, "paper": math.inf}, {"pairs": 7}))
+    write_metric(tmp_path, Metric("rho", {"code": math.inf, "paper": math.inf}, {}, note="why"))
     tidy = gather_tidy([_source([str(tmp_path)])], ["rho"], differences=True)
     assert tidy["value"].tolist()[:2] == [math.inf] * 2
     assert math.isnan(tidy["value"].iloc[2])
+    assert tidy["note"].tolist() == ["why", "why", "one of both readings is not finite"]
+
+
+def test_a_number_that_is_not_finite_says_why_and_for_how_many_seeds(tmp_path):
+    values = ((1.0, 2.0), (math.inf, 2.0), (math.nan, 2.0))
+    folders = [tmp_path / f"seed{seed}" for seed in range(3)]
+    for folder, (code, paper) in zip(folders, values, strict=True):
+        note = "" if math.isfinite(code) else f"it is {code}"
+        write_metric(folder, Metric("rho", {"code": code, "paper": paper}, {}, note=note))
+    tidy = gather_tidy([_source(map(str, folders))], ["rho"])
+    assert tidy["note"].tolist() == ["2 of 3 seeds: it is inf; 2 of 3 seeds: it is nan", ""]
+    # What a finite number's own note says is no reason.
+    write_metric(tmp_path, Metric("fda", {"code": 1.0}, {}, note="relative duality gap 1e-12"))
+    assert gather_tidy([_source([str(tmp_path)])], ["fda"])["note"].tolist() == [""]
+
+
+def test_the_share_of_reconstructions_that_are_zero_is_the_mean_over_seeds(tmp_path):
+    for seed, share in enumerate((0.4, 0.5)):
+        told = {"zero_share": {"image": share, "text": 0.0004, "target": 0.0}}
+        write_metric(tmp_path / f"seed{seed}", Metric("recall_at_1", {"code": 0.3}, {}, **told))
+    tidy = gather_tidy([_source([str(tmp_path / f"seed{n}") for n in range(2)])], ["recall_at_1"])
+    assert tidy["note"].tolist() == [
+        "45.0 % of images and under 0.1 % of texts have no atom left, so that their "
+        "reconstruction is zero"
+    ]
+
+
+def test_notes_stand_below_a_table_and_cells_name_theirs():
+    rows = [
+        {"metric": name, "variant": variant, "value": value, "sd": math.nan, "note": note}
+        for name, variant, value, note in (
+            ("a", "SAE", 1.0, "50 % are 0"),
+            ("b", "SAE", math.inf, "nothing below; p_acc"),
+            ("a", "SAE-A", 2.0, ""),
+            ("b", "SAE-A", 3.0, "50 % are 0"),
+        )
+    ]
+    columns = Column("a", "A", None, 1), Column("b", "B", None, 1)
+    for upright in (False, True):
+        grid = lay_out(Table("saes", columns, upright=upright), _tidy(*rows))
+        texts = {cell.text for row in grid.rows for cell in row}
+        assert texts >= {"1.0 [1]", "∞ [2]", "2.0", "3.0 [1]"}
+        markdown, latex = write_markdown(grid, "caption"), write_latex(grid, "caption", "tab:x")
+        assert markdown.endswith(
+            "\n\ncaption\n\n\\[1\\] 50 % are 0\n\n\\[2\\] nothing below; p\\_acc\n"
+        )
+        assert "\\par {\\footnotesize [1] 50 \\% are 0}\n" in latex
+        assert latex.index("tabular}") < latex.index("footnotesize") < latex.index("caption{")
+
+
+def test_notes_of_readings_stand_at_their_own(tmp_path):
+    write_metric(tmp_path, Metric("rho", {"code": math.inf, "paper": 1.0}, {}, note="code: why"))
+    tidy = gather_tidy([_source([str(tmp_path)])], ["rho"], differences=True)
+    grid = lay_out(Table("saes", (Column("rho", "ρ", None, 1),), readings=True), tidy)
+    assert [row[2].text for row in grid.rows] == ["∞ [1]", "1.0", "−∞ [2]"]
+    assert grid.notes == ["code: why", "one of both readings is not finite"]
+
+
+def test_a_mean_change_of_numbers_that_are_not_finite_says_so(tmp_path):
+    sources = []
+    for model, masked in (("M", math.nan), ("N", 0.5)):
+        for variant, value in (("reconstruction", 1.0), ("masked", masked)):
+            note = "" if math.isfinite(value) else "a reason"
+            write_metric(tmp_path / model / variant, Metric("rmg", {"code": value}, {}, note=note))
+            sources.append(_source([str(tmp_path / model / variant)], variant, model))
+    change = add_mean_changes(gather_tidy(sources, ["rmg"])).iloc[-1]
+    assert math.isnan(change["value"])
+    assert change["note"] == "a number that it is the mean of is not finite"
 
 
 def test_a_table_of_readings_has_a_row_per_reading_and_a_column_per_sae():

@@ -15,9 +15,9 @@ from isoenergy.schema import load_schema, read_registry
 HOSTILE = (
     '"><script>alert(1)</script><img src=http://a.example/x onerror=alert(2)>&amp;' + 120 * "w"
 )
-TIDY = """metric,variant,model,dataset,value,sd,seeds,n,protocol
-r2,SAE,NA,D,0.5,0.1,2,7 pairs,code
-r2,SAE-A,NA,D,inf,,2,7 pairs,code
+TIDY = """metric,variant,model,dataset,value,sd,seeds,n,protocol,note
+r2,SAE,NA,D,0.5,0.1,2,7 pairs,code,
+r2,SAE-A,NA,D,inf,,2,7 pairs,code,no <b>spread</b>
 """
 
 

@@ -43,6 +43,7 @@ OURS = {
     "sd": 0.01,
     "seeds": 3,
     "n": "7 pairs",
+    "note": "",
 }
 
 
@@ -118,6 +119,12 @@ def test_a_flagged_number_is_shown_but_not_judged(flag):
     assert row["verdict"] == APART
     assert row["why"]
     assert (row["ours"], row["note"]) == (0.327, "N")
+
+
+def test_what_our_table_notes_follows_what_is_noted_of_theirs():
+    ours = {"value": 0.327, "note": "no atom counts in 46.2 % of images"}
+    assert _one(ours)["note"] == "ours: no atom counts in 46.2 % of images"
+    assert _one(ours, {"note": "N"})["note"] == "N; ours: no atom counts in 46.2 % of images"
 
 
 def test_a_number_that_is_cut_off_is_judged():

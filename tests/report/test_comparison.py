@@ -21,8 +21,12 @@ ROWS = [
 ]
 
 
+def _note(row):
+    return "no <i>atom</i> counts" if row[:3] == ("rho", "SAE-A", "CLIP") else ""
+
+
 def _write(root, folder, config="config", titles=None, tables=True):
-    lines = [",".join([*map(str, row), "3", "7 pairs", "code"]) for row in ROWS]
+    lines = [",".join([*map(str, row), "3", "7 pairs", "code", _note(row)]) for row in ROWS]
     table = folder / "table_01.csv"
     table.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
     paths = {name: folder / f"out.{name}" for name in ("csv", "findings", "page", "summary")}
@@ -66,9 +70,21 @@ def test_numbers_stand_beside_the_papers_with_their_verdict(written):
         "−0.0005",
         "0.0025",
     ]
-    assert _cells(page, ("ρ", "SAE-A", "CLIP"))[3:6] == ["4.232", "0.500 ± 0.020", "differs"]
+    assert _cells(page, ("ρ", "SAE-A", "CLIP"))[3:6] == [
+        *("4.232", "0.500 ± 0.020"),
+        "differs: ours: no &lt;i&gt;atom&lt;/i&gt; counts",
+    ]
     told = _cells(page, ("R²", "SAE", "SigLIP2"))[5]
     assert told.startswith("not comparable: the authors&#39; protocol is another; probably")
+
+
+def test_claims_say_what_is_noted_of_their_numbers(written):
+    found = pd.read_csv(written["folder"] / "out.findings", keep_default_na=False)
+    noted = found[found.note != ""]
+    assert set(noted.note) == {"no <i>atom</i> counts"}
+    assert set(noted.model) == {"CLIP"}
+    assert "<script>M" in set(found.model)
+    assert '<br><span class="how">no &lt;i&gt;atom&lt;/i&gt; counts</span>' in written["page"]
 
 
 def test_counts_are_those_of_the_table(written, paper_values):
@@ -88,7 +104,7 @@ def test_a_claim_that_does_not_hold_is_told_with_its_numbers(written):
     article = re.search(r'<article id="raises_rho">.*?</article>', page, flags=re.S)[0]
     assert "It holds for 6 of 6 of the paper&#39;s own numbers." in article
     assert _cells(article, ("CLIP",)) == [
-        *("CLIP", "laion", "does not hold"),
+        *("CLIP", "laion", "does not holdno &lt;i&gt;atom&lt;/i&gt; counts"),
         *("0.500 ± 0.020", "0.900 ± 0.010", "−0.4", "0.03"),
     ]
     assert "<strong>does not hold</strong>" in article

@@ -50,7 +50,8 @@ def test_tables_and_pictures_are_inside_the_page(results, write):
     image = base64.b64encode((results / "figures/figure_02.png").read_bytes()).decode()
     assert f'src="data:image/png;base64,{image}" width="476" height="68"' in page
     assert "0.5000 ± 0.1000" in page
-    assert "∞" in page
+    assert "∞ [1]" in page
+    assert '<p class="how">[1] no &lt;b&gt;spread&lt;/b&gt;</p>' in page
     assert '<td class="name">NA</td>' in page
     assert re.findall(r'src="(?!data:)', page) == []
     links = re.findall(r'href="((?!data:|#)[^"]*)"', page)

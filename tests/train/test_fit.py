@@ -317,7 +317,8 @@ def test_unknown_architecture_is_refused(train):
 
 def selected(folder, beta):
     values = {"no_degenerate": beta, "paper": 0.7}
-    write_metric(folder, Metric("selected_beta", values, {"betas": 3}, protocol="no_degenerate"))
+    told = {"protocol": "no_degenerate", "note": "a note"}
+    write_metric(folder, Metric("selected_beta", values, {"betas": 3}, **told))
     return folder / "selected_beta.json"
 
 

@@ -1,7 +1,7 @@
 """Matrices over pairs of atoms, made in blocks of rows and never held whole.
 
 With K = 32,768 atoms one matrix of K x K takes 4.3 GB in float32, and its making may take as much
-again. What is measured on such matrices (percentiles, sums, norms) needs their entries once or
+again. What is measured on such matrices (ranks, sums, norms) needs their entries once or
 twice only, so that making them again is cheaper than keeping them.
 """
 
@@ -51,7 +51,7 @@ class BlockMatrix:
         self.size = size
         self._make, self._name = make, name
         self._step = max(block // size, 1)
-        self._percentiles: dict[float, float] = {}
+        self._ranked: dict[float, float] = {}
         self._kept: list[tuple[slice, np.ndarray]] | None = None
         self._keep = keep and size * size <= _KEPT
 
@@ -83,35 +83,33 @@ class BlockMatrix:
         """The whole matrix, for small K."""
         return np.concatenate([entries for _, entries in self.blocks()])
 
-    def percentile(self, percent: float) -> float:
-        """Exact percentile of all K^2 signed entries as float32, as ``numpy.percentile`` has it.
+    def kth_smallest(self, share: float) -> float:
+        """The k-th smallest of all K^2 signed entries as float32, k = int(share K^2), at least 1.
 
-        Float32 numbers are ordered as their bits are, so two passes suffice: one counts the upper
-        half of the bits, one the lower half where the upper one is that of the wanted ranks.
+        The rank that the authors' code takes (X7): an entry of the matrix, nothing between two.
+        Float32 numbers are ordered as their bits are, so two passes find it exactly: one counts the
+        upper half of the bits, one the lower half where the upper one is that of the wanted rank.
+
+        Parameters
+        ----------
+        share : float
+            In [0, 1].
         """
-        if percent not in self._percentiles:
-            self._percentiles[percent] = self._find_percentile(percent)
-        return self._percentiles[percent]
+        if share not in self._ranked:
+            self._ranked[share] = self._find(max(int(share * self.size**2), 1))
+        return self._ranked[share]
 
-    def _find_percentile(self, percent: float) -> float:
-        place = percent / 100 * (self.size**2 - 1)
-        ranks = int(place), min(int(place) + 1, self.size**2 - 1)
-        upper = np.zeros(2**16, dtype=np.int64)
+    def _find(self, k: int) -> float:
+        upper, lower = np.zeros((2, 2**16), dtype=np.int64)
         for _, entries in self.blocks():
             upper += np.bincount(_keys(entries) >> 16, minlength=2**16)
         ends = np.cumsum(upper)
-        wanted = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
-        lower = {prefix: np.zeros(2**16, dtype=np.int64) for prefix in wanted}
+        prefix = int(np.searchsorted(ends, k))
         for _, entries in self.blocks():
             keys = _keys(entries)
-            for prefix, counts in lower.items():
-                found = keys[keys >> 16 == prefix] & 0xFFFF
-                counts += np.bincount(found, minlength=2**16)
-        low, high = (
-            _value(prefix << 16 | _ranked(lower[prefix], rank - ends[prefix] + upper[prefix]))
-            for prefix, rank in zip(wanted, ranks, strict=True)
-        )
-        return low + (high - low) * (place - ranks[0])
+            lower += np.bincount(keys[keys >> 16 == prefix] & 0xFFFF, minlength=2**16)
+        rest = k - (ends[prefix] - upper[prefix])
+        return _value(prefix << 16 | int(np.searchsorted(np.cumsum(lower), rest)))
 
 
 def _keys(entries: np.ndarray) -> np.ndarray:
@@ -124,10 +122,6 @@ def _keys(entries: np.ndarray) -> np.ndarray:
 def _value(key: int) -> float:
     bits = np.uint32(key & 0x7FFFFFFF if key >> 31 else ~key & 0xFFFFFFFF)
     return float(bits.view(np.float32))
-
-
-def _ranked(counts: np.ndarray, rank: int) -> int:
-    return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
 
 
 def atom_cosines(dictionary: np.ndarray) -> BlockMatrix:

@@ -9,13 +9,19 @@ from isoenergy.measure.blockwise import BlockMatrix
 from isoenergy.measure.energy import AtomEnergies
 from isoenergy.measure.transport import LARGEST_DENSE, Transport, transport_vectors
 
-COSINE_PERCENTILE = 90.0
-COVARIANCE_PERCENTILE = 99.9
+# Bridges keep the entries from the k-th smallest on, k = int(share K^2) (X7).
+COSINE_SHARE = 0.9
+COVARIANCE_SHARE = 0.999
+
+# Why rho and FDA are not finite, for their notes.
+NO_BRIDGE = "no bridge is left between atoms, so that there is no mass to divide"
+ALL_BIMODAL = "all of the bridge's mass touches a bimodal atom"
 
 
 def threshold(entries: np.ndarray, limit: float) -> np.ndarray:
-    """Zero the entries whose absolute value is below a limit (X7)."""
-    return np.where(np.abs(entries) >= limit, entries, 0)
+    """Zero the entries whose absolute value as float32, as limits are, is below a limit (X7)."""
+    sizes = np.abs(entries).astype(np.float32, copy=False)
+    return np.where(sizes >= np.float32(limit), entries, 0)
 
 
 def ratio(above: float, below: float) -> float:
@@ -46,8 +52,8 @@ def functional_alignment(
         ``code``: both factors thresholded first (X7); ``paper``: not. 0 without bimodal atoms;
         infinite where all mass touches one; NaN without any mass.
     """
-    sigma_limit = covariance.percentile(COVARIANCE_PERCENTILE)
-    cosine_limit = cosines.percentile(COSINE_PERCENTILE)
+    sigma_limit = covariance.kth_smallest(COVARIANCE_SHARE)
+    cosine_limit = cosines.kth_smallest(COSINE_SHARE)
     masses = {"code": np.zeros(2), "paper": np.zeros(2)}
     for (rows, sigma), (_, cosine) in zip(covariance.blocks(), cosines.blocks(), strict=True):
         bridges = {
@@ -116,7 +122,7 @@ def distributional_agreement(
     plan : sparse array of shape (K, K)
         Gamma.
     cosines : BlockMatrix, K x K
-        D D^T; thresholded at its 90th percentile.
+        D D^T; thresholded as in rho.
     energies : AtomEnergies
     tau : float
         Modality threshold; the energy share takes tau < mu < 1 - tau strictly (SPEC 4).
@@ -128,17 +134,15 @@ def distributional_agreement(
         epsilon the bimodal energy share: ``code``: (alpha / epsilon) ((1 - epsilon) / upsilon);
         ``paper``: (alpha / epsilon) (1 - epsilon) / ((1 - epsilon) - alpha), Eq. 9 as printed.
         Infinite where only the denominator is 0; NaN without bimodal energy, and where all energy
-        is bimodal and no mass is without.
+        is bimodal and no mass is without (:func:`why_undefined`).
     """
     arcs = plan.tocoo()
-    cosine = threshold(cosines.at(*arcs.coords), cosines.percentile(COSINE_PERCENTILE))
+    cosine = threshold(cosines.at(*arcs.coords), cosines.kth_smallest(COSINE_SHARE))
     bridge = np.abs(arcs.data * cosine)
     bimodal = energies.groups(tau) == "bimodal"
     touching = np.logical_or(*(bimodal[side] for side in arcs.coords))
     alpha, upsilon = float(bridge[touching].sum()), float(bridge[~touching].sum())
-    score = energies.modality_score
-    inside = (score > tau) & (score < 1 - tau)
-    epsilon = energies.share(inside)
+    epsilon = _bimodal_share(energies, tau)
     if not epsilon > 0:
         return {"code": float("nan"), "paper": float("nan")}
     numerator = alpha / epsilon * (1 - epsilon)
@@ -147,3 +151,19 @@ def distributional_agreement(
         "code": ratio(numerator, upsilon),
         "paper": numerator / printed if printed else ratio(numerator, 0.0),
     }
+
+
+def _bimodal_share(energies: AtomEnergies, tau: float) -> float:
+    """Epsilon of FDA, in [0, 1]; NaN without any energy."""
+    score = energies.modality_score
+    return energies.share((score > tau) & (score < 1 - tau))
+
+
+def why_undefined(energies: AtomEnergies, tau: float) -> str:
+    """Why FDA is NaN, where it is, for its note."""
+    epsilon = _bimodal_share(energies, tau)
+    if not epsilon > 0:
+        return "bimodal atoms have no energy"
+    if epsilon >= 1:
+        return "all energy is in bimodal atoms, so that there is nothing to compare it with"
+    return NO_BRIDGE

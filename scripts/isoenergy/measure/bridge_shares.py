@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoenergy.measure.blockwise import BlockMatrix
-from isoenergy.measure.bridge import COSINE_PERCENTILE, COVARIANCE_PERCENTILE, threshold
+from isoenergy.measure.bridge import COSINE_SHARE, COVARIANCE_SHARE, threshold
 
 THRESHOLDS = np.linspace(1e-3, 0.5, 100)
 # Bimodal, text and image atoms at the two ends of a bridge, in the order of the paper's figure.
@@ -29,7 +29,7 @@ def bridge_entries(
     mass : ndarray, float64
         Absolute values.
     """
-    limits = covariance.percentile(COVARIANCE_PERCENTILE), cosines.percentile(COSINE_PERCENTILE)
+    limits = covariance.kth_smallest(COVARIANCE_SHARE), cosines.kth_smallest(COSINE_SHARE)
     found = []
     for (span, sigma), (_, cosine) in zip(covariance.blocks(), cosines.blocks(), strict=True):
         factors = [threshold(*both) for both in zip((sigma, cosine), limits, strict=True)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isoenergy.measure.retrieval import expected_hits
 from isoenergy.measure.vectors import Vectors
 
 # Rows tested at a time.
@@ -49,7 +50,8 @@ def classifier_accuracy(
     Returns
     -------
     dict of int to float, in [0, 1]
-        Top-k accuracy on the test set.
+        Top-k accuracy on the test set; ties count at their expected value, see
+        :func:`isoenergy.measure.retrieval.expected_hits`.
     """
     import torch
     from torch import nn
@@ -82,13 +84,12 @@ def classifier_accuracy(
             optimiser.step()
             schedule.step()
     model.eval()
-    right = dict.fromkeys(ks, 0)
+    hits = dict.fromkeys(ks, 0.0)
     with torch.inference_mode():
         for start in range(0, len(test), _TESTED):
             span = slice(start, start + _TESTED)
-            scores = model(torch.from_numpy(test[span]))
-            top = scores.topk(min(max(ks), n_classes), dim=1).indices
-            found = top == torch.from_numpy(np.array(test_labels[span]))[:, None]
-            for k in ks:
-                right[k] += int(found[:, :k].any(dim=1).sum())
-    return {k: count / len(test) for k, count in right.items()}
+            scores = model(torch.from_numpy(test[span])).numpy()
+            own = np.take_along_axis(scores, np.asarray(test_labels[span])[:, None], axis=1)
+            for k, found in expected_hits(scores, own, ks).items():
+                hits[k] += found
+    return {k: count / len(test) for k, count in hits.items()}

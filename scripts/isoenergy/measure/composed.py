@@ -24,11 +24,11 @@ from isoenergy.measure.outliers import (
     PROTOCOLS,
     distance_densities,
     neighbour_distances,
-    ood_scores,
+    ood_metric,
 )
-from isoenergy.measure.reconstruction import reconstruct
+from isoenergy.measure.reconstruction import reconstruct, zero_share
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, unit_rows
+from isoenergy.measure.retrieval import TIES, expected_hits, recall_at, unit_rows
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
@@ -96,12 +96,43 @@ def compose_queries(
     }
 
 
+def zero_shares(codes: Codes, bimodal: np.ndarray) -> dict[str, dict[str, float]]:
+    """Of every query, the share of each part's codes without any entry of the atoms that it takes.
+
+    Parameters
+    ----------
+    codes : Codes
+        Of n triplets, with ``source``.
+    bimodal : ndarray of shape (K,), bool
+
+    Returns
+    -------
+    dict of str to dict of str to float, in [0, 1]
+        By the keys of :func:`compose_queries`: ``target``, and ``source`` and ``text`` where the
+        query takes a reconstruction of them.
+    """
+    target = {"target": zero_share(codes.image)}
+    source, text = ({name: zero_share(getattr(codes, name))} for name in ("source", "text"))
+    source_shared, text_shared = (
+        {name: zero_share(getattr(codes, name), bimodal)} for name in ("source", "text")
+    )
+    return {
+        "caption": target | text,
+        "source": target | source,
+        "Q": target | source | text,
+        "Q_SAE": target | source | text_shared,
+        "Q_SAE_text": target | text,
+        "Q_SAE_appendix": target | source_shared | text_shared,
+    }
+
+
 def gallery_recall(
     query: np.ndarray, target: np.ndarray, triplets: Triplets, block: int = 1024
 ) -> dict[int, float]:
     """Recall@k of each query among all different targets of its category, mean over categories.
 
-    FashionIQ's own protocol, one-directional.
+    FashionIQ's own protocol, one-directional; ties count at their expected value, see
+    :func:`isoenergy.measure.retrieval.expected_hits`.
 
     Parameters
     ----------
@@ -121,15 +152,12 @@ def gallery_recall(
         rows = np.flatnonzero(triplets.category == category)
         _, first, own = np.unique(triplets.gallery[rows], return_index=True, return_inverse=True)
         gallery, queries = unit_rows(target[rows[first]]), unit_rows(query[rows])
-        hits = dict.fromkeys(RECALL_KS, 0)
+        hits = dict.fromkeys(RECALL_KS, 0.0)
         for start in range(0, len(rows), block):
             similarities = queries[start : start + block] @ gallery.T
-            at = own[start : start + block, None]
-            mine = np.take_along_axis(similarities, at, axis=1)
-            earlier = np.arange(len(gallery)) < at
-            rank = (similarities > mine).sum(1) + ((similarities == mine) & earlier).sum(1)
-            for k in RECALL_KS:
-                hits[k] += int((rank < k).sum())
+            mine = np.take_along_axis(similarities, own[start : start + block, None], axis=1)
+            for k, expected in expected_hits(similarities, mine, RECALL_KS).items():
+                hits[k] += expected
         for k in RECALL_KS:
             found[k].append(hits[k] / len(rows))
     return {k: float(np.mean(values)) for k, values in found.items()}
@@ -181,10 +209,11 @@ def measure_composed(
     bimodal = atom_energies(trained.image, trained.text).groups(settings.tau) == "bimodal"
     target = reconstruct(read.image, dictionary)
     queries = compose_queries(read, dictionary, bimodal, triplets.source)
+    told, named = asdict(settings), f"{__name__}.COMPOSED_METRICS"
+    zero = zero_shares(read, bimodal)
     for name, query in queries.items():
         metrics = _query_metrics(query, target, triplets, settings, seed)
-        named = f"{__name__}.COMPOSED_METRICS"
-        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named, asdict(settings))
+        write_metrics(Path(folder) / name, metrics, COMPOSED_METRICS, named, told, zero[name])
     _write_histograms(neighbours, queries, target, settings, seed)
 
 
@@ -197,14 +226,15 @@ def _query_metrics(
 ) -> Iterator[Metric]:
     n = {"triplets": len(query)}
     recall = recall_at(query, target, RECALL_KS, generator(seed, "recall"))
-    yield Metric("recall", {"code": float(np.mean(list(recall.values())))}, n, seed=seed)
+    told = {"seed": seed, "note": TIES}
+    yield Metric("recall", {"code": float(np.mean(list(recall.values())))}, n, **told)
     for k, value in recall.items():
-        yield Metric(f"recall_at_{k}", {"code": value}, n, seed=seed)
+        yield Metric(f"recall_at_{k}", {"code": value}, n, **told)
     for k, value in gallery_recall(query, target, triplets).items():
-        yield Metric(f"gallery_recall_at_{k}", {"fashioniq": value}, n, protocol="fashioniq")
+        name = f"gallery_recall_at_{k}"
+        yield Metric(name, {"fashioniq": value}, n, protocol="fashioniq", note=TIES)
     rows = draw_rows(len(query), settings.ood, generator(seed, "ood"))
-    scores = ood_scores(target[rows], query[rows])
-    yield Metric("ood_score", scores, {"triplets": len(rows)}, seed=seed)
+    yield ood_metric(target[rows], query[rows], {"triplets": len(rows)}, seed)
 
 
 def _write_histograms(
@@ -215,7 +245,7 @@ def _write_histograms(
     seed: int,
 ) -> None:
     rows = draw_rows(len(target), settings.ood, generator(seed, "ood"))
-    k, _ = PROTOCOLS["code"]  # a target is its own first neighbour
+    k, _ = PROTOCOLS["code"]  # a target is its own first neighbour, its copies are none
     distances = {("target",): neighbour_distances(target[rows], target[rows], [k - 1], within=True)}
     for name, query in queries.items():
         distances[name,] = neighbour_distances(query[rows], target[rows], [k])

@@ -13,6 +13,8 @@ from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.errors import InputError
 from isoenergy.measure.classifier import ClassifierTraining, classifier_accuracy
 from isoenergy.measure.gap import (
+    NO_DISTANCES,
+    NO_HALVES,
     difference_in_mean,
     relative_modality_gap,
     separability,
@@ -24,10 +26,10 @@ from isoenergy.measure.geometry import (
     cosine_histograms,
     principal_plane,
 )
-from isoenergy.measure.metric import Metric
-from isoenergy.measure.outliers import ood_scores
+from isoenergy.measure.metric import Metric, why_not_finite
+from isoenergy.measure.outliers import ood_metric
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
 
@@ -96,7 +98,7 @@ def measure_embeddings(
         labels = opened.metadata()["label"].to_numpy()
         accuracy = zero_shot_accuracy(opened.image, opened.classes, labels, RECALL_KS)
         classes = [
-            Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n})
+            Metric(f"zero_shot_at_{k}", {"code": value}, {"images": n}, note=TIES)
             for k, value in accuracy.items()
         ]
         write_metrics(folder, classes, CLASS_METRICS, f"{__name__}.CLASS_METRICS", told)
@@ -114,6 +116,8 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
     # A probe is trained on one half and tested on the other, each a sample of its own.
     halves = [rows[draw_rows(n, 2 * samples.gap, rng)] for rows in (store.image, store.text)]
     pairs = draw_rows(n, samples.gap, generator(seed, "pairs"))
+    apart = {"paper": separability(*halves, rng)}
+    relative = {"paper": relative_modality_gap(store.image[pairs], store.text[pairs])}
     return [
         Metric("difference_in_mean", {"code": difference_in_mean(image, text)}, size, seed=seed),
         Metric(
@@ -125,19 +129,21 @@ def _gap_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> list[Met
         ),
         Metric(
             "separability",
-            {"paper": separability(*halves, rng)},
+            apart,
             {name: len(half) // 2 for name, half in zip(size, halves, strict=True)},
             protocol="paper",
             seed=seed,
+            note=why_not_finite(apart, NO_HALVES),
         ),
         Metric(
             "rmg",
-            {"paper": relative_modality_gap(store.image[pairs], store.text[pairs])},
+            relative,
             {"pairs": len(pairs)},
             protocol="paper",
             seed=seed,
+            note=why_not_finite(relative, NO_DISTANCES),
         ),
-        Metric("ood_score", ood_scores(image, text), size, seed=seed),
+        ood_metric(image, text, size, seed),
     ]
 
 
@@ -145,7 +151,8 @@ def _retrieval_metrics(store: EmbeddingStore, samples: Samples, seed: int) -> li
     rng = generator(seed, "recall")
     recall = recall_at(store.image, store.text, RECALL_KS, rng, most=samples.recall)
     n = {"pairs": min(len(store), samples.recall)}
-    return [Metric(f"recall_at_{k}", {"code": value}, n, seed=seed) for k, value in recall.items()]
+    told = {"seed": seed, "note": TIES}
+    return [Metric(f"recall_at_{k}", {"code": value}, n, **told) for k, value in recall.items()]
 
 
 def _write_figure_data(
@@ -267,7 +274,7 @@ def measure_classifier(
     )
     size = {"train": len(train), "test": len(test)}
     metrics = [
-        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed)
+        Metric(f"classifier_at_{k}", {"code": value}, size, seed=seed, note=TIES)
         for k, value in accuracy.items()
     ]
     write_metrics(folder, metrics, CLASSIFIER_METRICS, f"{__name__}.CLASSIFIER_METRICS")

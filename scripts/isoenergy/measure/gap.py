@@ -8,6 +8,9 @@ from isoenergy.measure.retrieval import unit_rows
 from isoenergy.measure.transport import Transport, transport_vectors
 
 _ROUNDING = 1e-12
+# Why separability and RMG are NaN, where they are, for their notes.
+NO_HALVES = "a modality has fewer than 2 rows"
+NO_DISTANCES = "there is a single pair, or all rows are the same"
 
 
 def difference_in_mean(image: np.ndarray, text: np.ndarray) -> float:

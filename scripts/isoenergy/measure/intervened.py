@@ -12,23 +12,25 @@ from isoenergy.encode.codes import Codes, open_codes
 from isoenergy.errors import InputError
 from isoenergy.measure.energy import Moments, atom_energies
 from isoenergy.measure.gap import (
+    NO_DISTANCES,
+    NO_HALVES,
     difference_in_mean,
     relative_modality_gap,
     separability,
     wasserstein,
 )
 from isoenergy.measure.interventions import INTERVENTIONS, Means, Pair, changed
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.outliers import (
     PROTOCOLS,
     distance_densities,
     neighbour_distances,
-    ood_scores,
+    ood_metric,
 )
 from isoenergy.measure.reconstruction import Reconstructions
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at, zero_shot_accuracy
+from isoenergy.measure.retrieval import TIES, recall_at, zero_shot_accuracy
 from isoenergy.measure.vectors import Vectors, draw_rows
 from isoenergy.seeds import generator
 
@@ -161,13 +163,15 @@ def measure_interventions(
     distances, told = {}, asdict(settings)
     for form in FORMS:
         image, text = intervene(form, measured, bimodal, means, seed)
-        pair = measure_pair(image, text, settings, seed)
-        write_metrics(Path(folder) / form, pair, PAIR_METRICS, f"{__name__}.PAIR_METRICS", told)
+        zero = measured.zero_share(bimodal if form == MASKED else None)
+        pair, named = measure_pair(image, text, settings, seed), f"{__name__}.PAIR_METRICS"
+        write_metrics(Path(folder) / form, pair, PAIR_METRICS, named, told, zero)
         if labels is not None:
             found = zero_shot_accuracy(image, text[first], labels, (1,))
-            metric = Metric("zero_shot_at_1", {"code": found[1]}, {"images": len(image)})
+            n = {"images": len(image)}
+            metric = Metric("zero_shot_at_1", {"code": found[1]}, n, note=TIES)
             named = f"{__name__}.CLASS_METRICS"
-            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told)
+            write_metrics(Path(folder) / form, [metric], CLASS_METRICS, named, told, zero)
         nearest = nearest_images(image, text, settings.ood, seed)
         distances[form, "image"], distances[form, "text"] = nearest
     write_table(neighbours, distance_densities(distances, ("form", "modality")), told)
@@ -180,7 +184,7 @@ def measure_pair(
     yield from measure_gap(image, text, settings, seed)
     recall = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)[1]
     n = {"pairs": min(len(image), settings.recall)}
-    yield Metric("recall_at_1", {"code": recall}, n, seed=seed)
+    yield Metric("recall_at_1", {"code": recall}, n, seed=seed, note=TIES)
 
 
 def measure_gap(
@@ -200,13 +204,15 @@ def measure_gap(
     yield Metric("wasserstein", {"code": solved.cost}, size_w, seed=seed, note=note)
     probe = separability(image[images], text[texts], rng)
     halves = {name: count // 2 for name, count in size.items()}
-    yield Metric("separability", {"paper": probe}, halves, protocol="paper", seed=seed)
+    told = {"protocol": "paper", "seed": seed}
+    note = why_not_finite({"paper": probe}, NO_HALVES)
+    yield Metric("separability", {"paper": probe}, halves, **told, note=note)
     pairs = draw_rows(n, settings.gap, generator(seed, "pairs"))
     relative = relative_modality_gap(image[pairs], text[pairs])
-    yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, protocol="paper", seed=seed)
+    note = why_not_finite({"paper": relative}, NO_DISTANCES)
+    yield Metric("rmg", {"paper": relative}, {"pairs": len(pairs)}, **told, note=note)
     inside, outside = draw_neighbourhood(image, text, settings.ood, seed)
-    size = {"images": len(inside), "texts": len(outside)}
-    yield Metric("ood_score", ood_scores(inside, outside), size, seed=seed)
+    yield ood_metric(inside, outside, {"images": len(inside), "texts": len(outside)}, seed)
 
 
 def draw_neighbourhood(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
@@ -222,7 +228,7 @@ def nearest_images(image: Vectors, text: Vectors, size: int, seed: int) -> Pair:
     Returns
     -------
     image, text : ndarray of shape (drawn, 1)
-        An image is its own first neighbour, as in the authors' code.
+        An image is its own first neighbour, as in the authors' code; its copies are none.
     """
     inside, outside = draw_neighbourhood(image, text, size, seed)
     k, _ = PROTOCOLS["code"]

@@ -18,6 +18,7 @@ from isoenergy.errors import InputError
 from isoenergy.files import hash_file
 from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, cross_covariance
 from isoenergy.measure.energy import AtomEnergies, atom_energies
+from isoenergy.measure.reconstruction import zero_share
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,17 @@ class Measured:
 
     @cached_property
     def cosines(self) -> BlockMatrix:
-        """D D^T; one object, which keeps the percentiles it has found."""
+        """D D^T; one object, which keeps the ranks it has found."""
         return atom_cosines(self.dictionary)
 
     @cached_property
     def covariance(self) -> BlockMatrix:
         """Sigma of images and texts, likewise."""
         return cross_covariance(self.codes.image, self.codes.text)
+
+    def zero_share(self, kept: np.ndarray | None = None) -> dict[str, float]:
+        """Share of images, and of texts, without an entry of the atoms kept: all by default."""
+        return {name: zero_share(getattr(self.codes, name), kept) for name in ("image", "text")}
 
     def sides(self) -> Iterator[tuple[Rows, CodeRows]]:
         """Embeddings and codes of the images, then of the texts."""

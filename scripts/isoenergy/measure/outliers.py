@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isoenergy.measure.metric import Metric, join_notes, why_not_finite
 from isoenergy.measure.retrieval import unit_rows
 
 if TYPE_CHECKING:
@@ -19,10 +20,16 @@ PROTOCOLS = {
     "paper": (10, True),
     "code_others": (5, False),
     "paper_others": (10, False),
+    "code_copies": (5, True),
 }
+# The one that counts copies of an image among its neighbours, as the authors' code does. All inner
+# distances are 0 where every image has as many, and nothing is nearer than that.
+WITH_COPIES = "code_copies"
 _BLOCK = 1024
 # Distances are rounded to this many decimals: float32 resolves no more, and equal rows must tie.
 _DECIMALS = 6
+# Rows nearer than this are copies.
+_COPY = 10.0**-_DECIMALS
 # Of histograms of distances, on [0, 1].
 BINS = 50
 
@@ -43,7 +50,8 @@ def neighbour_distances(
     ks : sequence of int
         1 is the nearest.
     within : bool
-        The queries are the reference, row for row, and no row is a neighbour of its own.
+        The queries are the reference, row for row, and neither a row itself nor a copy of it (at a
+        distance below 1e-6) is a neighbour of its own.
     block : int
         Queries at a time; bounds the memory to block x m.
 
@@ -52,23 +60,44 @@ def neighbour_distances(
     ndarray of shape (n, len(ks)), float64
         In [0, 2], rounded to 1e-6; NaN where there are fewer than k neighbours.
     """
+    nearest, _ = _nearest(queries, reference, max(ks), within, block)
+    return nearest[:, np.array(ks) - 1]
+
+
+def _nearest(
+    queries: np.ndarray, reference: np.ndarray, most: int, within: bool, block: int = _BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the ``most`` nearest neighbours, rising, and how many copies each row has.
+
+    See :func:`neighbour_distances`. Copies are counted ``within`` the reference alone.
+    """
     queries, reference = (unit_rows(x.astype(np.float32)) for x in (queries, reference))
-    available = len(reference) - within
-    distances = np.full((len(queries), len(ks)), np.nan)
-    possible = [i for i, k in enumerate(ks) if k <= available]
-    places = [ks[i] - 1 for i in possible]
-    if not possible:
-        return distances
+    distances = np.full((len(queries), most), np.nan)
+    copies = np.zeros(len(queries), dtype=np.int64)
+    kept = min(most, len(reference))
     for start in range(0, len(queries), block):
         found = 1 - queries[start : start + block] @ reference.T
         if within:
             rows = np.arange(len(found))
             found[rows, start + rows] = np.inf
-        # One pivot and a sort of what lies before it: several pivots take five times as long.
-        found.partition(max(places), axis=1)
-        nearest = np.sort(found[:, : max(places) + 1], axis=1)
-        distances[start : start + block, possible] = nearest[:, places]
-    return np.clip(np.round(distances, _DECIMALS), 0.0, None)
+        nearest = _smallest(found, kept)
+        if within:
+            copied = np.flatnonzero(nearest[:, 0] < _COPY)
+            others = found[copied]
+            same = others < _COPY
+            copies[start + copied] = np.count_nonzero(same, axis=1)
+            others[same] = np.inf
+            nearest[copied] = _smallest(others, kept)
+        distances[start : start + block, :kept] = nearest
+    distances[np.isinf(distances)] = np.nan
+    return np.clip(np.round(distances, _DECIMALS), 0.0, None), copies
+
+
+def _smallest(found: np.ndarray, most: int) -> np.ndarray:
+    """The ``most`` smallest entries of every row, rising; reorders the rows' own entries."""
+    # One pivot and a sort of what lies before it: several pivots take five times as long.
+    found.partition(most - 1, axis=1)
+    return np.sort(found[:, :most], axis=1)
 
 
 def youden_accuracy(inside: np.ndarray, outside: np.ndarray) -> float:
@@ -122,15 +151,49 @@ def ood_scores(reference: np.ndarray, queries: np.ndarray) -> dict[str, float]:
     -------
     dict of str to float
         Accuracy of telling them apart, see :func:`youden_accuracy`: 1 apart, 1/2 alike.
-        ``code``: K = 5, a reference row counts as its own nearest neighbour; ``paper``: K = 10,
-        likewise; ``code_others`` and ``paper_others``: it does not count. NaN where the reference
-        has too few rows.
+        ``code``: K = 5, a reference row counts as its own nearest neighbour, its copies do not
+        count; ``paper``: K = 10, likewise; ``code_others`` and ``paper_others``: it does not count
+        either; ``code_copies``: as ``code``, but copies count, which gives 1/2 where every row has
+        four. NaN where a row of the reference has too few neighbours.
     """
-    # A row is its own nearest neighbour, so counting it the k-th is the (k - 1)-th other row.
-    others = {name: k - itself for name, (k, itself) in PROTOCOLS.items()}
-    inside = neighbour_distances(reference, reference, list(others.values()), within=True)
+    return _scores(reference, queries)[0]
+
+
+def ood_metric(
+    reference: np.ndarray, queries: np.ndarray, n: Mapping[str, int], seed: int
+) -> Metric:
+    """The metric ``ood_score`` of :func:`ood_scores`; its note tells of copies.
+
+    Parameters
+    ----------
+    reference, queries : ndarray of shape (n, dim), (n, dim)
+    n : mapping of str to int
+        Sample sizes.
+    seed : int
+        That drew the samples.
+    """
+    scores, copied = _scores(reference, queries)
+    note = f"{copied} of {len(reference)} reference rows have copies, which do not count"
+    few = "a reference row has too few neighbours that are no copies of it"
+    told = join_notes(why_not_finite(scores, few), note if copied else "")
+    return Metric("ood_score", scores, n, seed=seed, note=told)
+
+
+def _scores(reference: np.ndarray, queries: np.ndarray) -> tuple[dict[str, float], int]:
+    """The OOD scores, and how many rows of the reference have copies."""
+    nearest, copies = _nearest(reference, reference, max(k for k, _ in PROTOCOLS.values()), True)
     outside = neighbour_distances(queries, reference, [k for k, _ in PROTOCOLS.values()])
-    return {name: youden_accuracy(inside[:, i], outside[:, i]) for i, name in enumerate(PROTOCOLS)}
+    scores = {}
+    for i, (name, (k, itself)) in enumerate(PROTOCOLS.items()):
+        # A row is its own nearest neighbour, so counting it the k-th is the (k - 1)-th other row.
+        place = k - itself
+        inside = nearest[:, place - 1]
+        if name == WITH_COPIES:
+            beyond = np.maximum(place - copies, 1)[:, None] - 1
+            further = np.take_along_axis(nearest, beyond, axis=1)[:, 0]
+            inside = np.where(copies >= place, 0.0, further)
+        scores[name] = youden_accuracy(inside, outside[:, i])
+    return scores, int(np.count_nonzero(copies))
 
 
 def distance_densities(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from isoenergy.measure.faithfulness import faithfulness_scores
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, join_notes, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.record import write_metrics
 from isoenergy.measure.structure import code_structure, coherence, dictionary_ranks
@@ -74,9 +74,11 @@ def _faithfulness_metrics(measured: Measured, steps: int) -> Iterator[Metric]:
         for rows, codes in measured.sides()
     ]
     n = {"pairs": len(measured.store), "steps": steps}
+    lost = "the codes of a modality are all empty, or all as far from what they code as 0 is"
     for name in ("insertion", "deletion"):
-        value = float(np.mean([side[name] for side in scores]))
-        yield Metric(f"c_{name}", {"code": value}, n)
+        value = {"code": float(np.mean([side[name] for side in scores]))}
+        told = {"note": why_not_finite(value, lost), "zero_share": measured.zero_share()}
+        yield Metric(f"c_{name}", value, n, **told)
 
 
 def _dictionary_metrics(measured: Measured) -> Iterator[Metric]:
@@ -85,22 +87,28 @@ def _dictionary_metrics(measured: Measured) -> Iterator[Metric]:
     for name, value in ranks.items():
         kind, _, weighted = name.partition("_")
         suffix = f"_{weighted}" if weighted else ""
-        yield Metric(f"dictionary_{kind}_rank{suffix}", {"code": value}, n)
-    yield Metric("coherence", {"code": coherence(measured.cosines)}, n)
+        nothing = "no atom has energy" if weighted else "all atoms are 0"
+        note = why_not_finite({"code": value}, nothing)
+        yield Metric(f"dictionary_{kind}_rank{suffix}", {"code": value}, n, note=note)
+    largest = {"code": coherence(measured.cosines)}
+    yield Metric("coherence", largest, n, note=why_not_finite(largest, "there is a single atom"))
 
 
 def _code_metrics(measured: Measured, seed: int) -> Iterator[Metric]:
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
     rng = generator(seed, "structure")
     found = code_structure(measured.codes.image, measured.codes.text, measured.dictionary, rng)
-    yield Metric("codes_stable_rank", {"code": found.stable_rank}, n)
-    told = {}
-    if found.effective_rank_error > 0:
-        told = {
-            "seed": seed,
-            "sd": found.effective_rank_error,
-            "note": "stochastic Lanczos quadrature; sd is its standard error",
-        }
-    yield Metric("codes_effective_rank", {"code": found.effective_rank}, n, **told)
-    yield Metric("connectivity", {"code": found.connectivity}, n)
-    yield Metric("negative_interference", {"code": found.interference}, n)
+    values = {
+        "codes_stable_rank": found.stable_rank,
+        "codes_effective_rank": found.effective_rank,
+        "connectivity": found.connectivity,
+        "negative_interference": found.interference,
+    }
+    zero = measured.zero_share()
+    for name, value in values.items():
+        told = {"note": why_not_finite({"code": value}, "all codes are empty"), "zero_share": zero}
+        if name == "codes_effective_rank" and found.effective_rank_error > 0:
+            how = "stochastic Lanczos quadrature; sd is its standard error"
+            told |= {"seed": seed, "sd": found.effective_rank_error}
+            told["note"] = join_notes(told["note"], how)
+        yield Metric(name, {"code": value}, n, **told)

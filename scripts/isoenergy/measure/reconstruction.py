@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from isoenergy.encode.codes import CodeRows, StoredCodes, row_blocks
+from isoenergy.measure.metric import why_not_finite
 from isoenergy.measure.vectors import Vectors, mean_vector
 
 BATCH = 512
@@ -36,6 +39,26 @@ def reconstruct(
     if kept is not None:
         dictionary = dictionary * kept[:, None]
     return np.asarray(codes @ dictionary.astype(np.float32, copy=False), dtype=np.float32)
+
+
+def zero_share(codes: CodeRows, kept: np.ndarray | None = None) -> float:
+    """Share of codes whose reconstruction is 0 for want of any entry, in [0, 1].
+
+    Parameters
+    ----------
+    codes : CodeRows of shape (n, K)
+    kept : ndarray of shape (K,), bool, optional
+        Atoms to keep; all by default.
+    """
+    zero = 0
+    for rows in row_blocks(codes):
+        block = codes[rows]
+        used = block.data != 0
+        if kept is not None:
+            used &= kept[block.indices]
+        counted = np.concatenate([[0], np.cumsum(used)])
+        zero += int(np.count_nonzero(np.diff(counted[block.indptr]) == 0))
+    return zero / codes.shape[0]
 
 
 class Reconstructions:
@@ -125,6 +148,18 @@ class Errors:
             "paper": by_row / self._rows,
             "dimension": 1 - errors / max(self._spreads, np.finfo(float).tiny),
         }
+
+
+def unexplained(r2: Mapping[str, float]) -> str:
+    """Why R² is not finite, for a note; empty where it is.
+
+    Parameters
+    ----------
+    r2 : mapping of str to float
+        By protocol, of one modality or the mean over both.
+    """
+    same = "all images, or all texts, are the same, so that there is nothing to explain"
+    return why_not_finite(r2, same, "a row that is its modality's mean has an error")
 
 
 def reconstruction_errors(rows: Vectors, codes: CodeRows, dictionary: np.ndarray) -> Errors:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.metric import Metric, write_metric
+from isoenergy.measure.metric import Metric, check_explained, write_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ def write_metrics(
     asked: Collection[str],
     named: str,
     settings: Mapping[str, Any] | None = None,
+    zero_share: Mapping[str, float] | None = None,
 ) -> None:
     """Write metrics once all are measured, as ``{metric}.json``.
 
@@ -37,11 +38,14 @@ def write_metrics(
         The constant that names them, for the message.
     settings : mapping of str to float or str, optional
         What the job was told of the config's section ``measure``; every metric keeps it.
+    zero_share : mapping of str to float, optional
+        See :class:`isoenergy.measure.metric.Metric`; kept by every metric that has none of its own.
 
     Raises
     ------
     InputError
-        If one that is asked for is not among them, or two have one name; then none is written.
+        If one that is asked for is not among them, two have one name, or one is not finite and
+        does not say why; then none is written.
     """
     metrics = list(metrics)
     found = {metric.name: metric for metric in metrics}
@@ -56,7 +60,10 @@ def write_metrics(
             "add what measures it, or take the name away"
         )
     for metric in found.values():
-        write_metric(folder, replace(metric, settings=settings or {}))
+        check_explained(metric)
+    for metric in found.values():
+        share = metric.zero_share or zero_share or {}
+        write_metric(folder, replace(metric, settings=settings or {}, zero_share=share))
 
 
 def write_table(path: str | Path, table: pd.DataFrame, settings: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.measure.intervened import mean_reconstructions
-from isoenergy.measure.metric import PAPER, Metric
+from isoenergy.measure.metric import PAPER, Metric, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.ranking import Reordering, draw_pairs, reorder
 from isoenergy.measure.record import write_metrics, write_table
@@ -43,6 +43,15 @@ RANKING_METRICS = (
 # Queries, candidates, and pairs of candidates for a query, at most; pairs drawn of each panel.
 _QUERIES, _CANDIDATES, _PAIRS, _DRAWN = 1000, 2000, 500, 1000
 _BLOCK = 256
+# Why numbers are NaN, where they are, for their notes.
+_NO_PAIRS = "there are fewer than two candidates, so that there is no pair"
+_WHY = {
+    "share_of_flips_meeting_condition": "no pair flips",
+    LARGEST: "no pair flips",
+    "share_of_guaranteed_flipped": "the corollary guarantees no pair",
+    "spread": "all queries are 0",
+    "modality_over_content": "all content margins are 0",
+}
 
 
 @dataclass(frozen=True)
@@ -137,9 +146,13 @@ def measure_ranking(
             f"there are {len(weights)} SAEs and codes of {len(codes)}; give codes of every SAE"
         )
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    zero: dict[str, list[dict[str, float]]] = {removal: [] for removal in REMOVALS}
     tables: dict[str, list[pd.DataFrame]] = {"margins": [], "spreads": []}
     for i, (sae, its_codes) in enumerate(zip(weights, codes, strict=True)):
         measured = open_measured(store, sae, its_codes)
+        bimodal = measured.energies.groups(tau) == "bimodal"
+        for removal in REMOVALS:
+            zero[removal].append(measured.zero_share(bimodal if removal == "atoms" else None))
         for key, (outcome, both) in reorder_sides(measured, tau, seed).items():
             found.setdefault(key, []).append(ranking_metrics(outcome, both))
             if i == 0:
@@ -153,8 +166,9 @@ def measure_ranking(
         metrics = [
             _over_seeds(name, [value[name] for value in values], sizes, seed) for name in values[0]
         ]
+        shares = {side: float(np.mean([one[side] for one in zero[key[0]]])) for side in QUERIES}
         named = f"{__name__}.RANKING_METRICS"
-        write_metrics(Path(folder, *key), metrics, RANKING_METRICS, named, settings)
+        write_metrics(Path(folder, *key), metrics, RANKING_METRICS, named, settings, shares)
     for path, name in ((margins, "margins"), (spreads, "spreads")):
         write_table(path, pd.concat(tables[name], ignore_index=True), settings)
 
@@ -268,9 +282,11 @@ def _ratio(above: float, below: float) -> float:
 
 
 def _over_seeds(name: str, values: Sequence[float], sizes: Mapping[str, int], seed: int) -> Metric:
-    value = max(values) if name == LARGEST else float(np.mean(values))
+    value = float(np.max(values)) if name == LARGEST else float(np.mean(values))
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Metric(name, {PAPER: value}, sizes, protocol=PAPER, seed=seed, sd=spread)
+    why = _WHY.get(name, _NO_PAIRS) if sizes["candidate_pairs"] else _NO_PAIRS
+    note = why_not_finite({PAPER: value}, f"with one of the SAEs {why}", "epsilon is 0")
+    return Metric(name, {PAPER: value}, sizes, protocol=PAPER, seed=seed, sd=spread, note=note)
 
 
 def _sizes(outcome: Reordering, measured: Measured, saes: int) -> dict[str, int]:

@@ -9,6 +9,10 @@ import numpy as np
 from isoenergy.measure.vectors import Vectors, draw_rows
 
 BATCH = 256
+# Similarities that differ by less are equal: float32 resolves no more.
+TIED = 1e-6
+# What the note of every metric that ranks says.
+TIES = "equal similarities (to 1e-6) count at their expected value"
 _EPSILON = 1e-8
 
 
@@ -17,12 +21,30 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), _EPSILON)
 
 
-def _hits(similarities: np.ndarray, k: int) -> int:
-    """Rows whose diagonal entry is among their k largest; of equals the first column wins."""
-    own = np.diagonal(similarities)[:, None]
-    before = np.tri(len(similarities), k=-1, dtype=bool)
-    rank = (similarities > own).sum(axis=1) + ((similarities == own) & before).sum(axis=1)
-    return int((rank < k).sum())
+def expected_hits(similarities: np.ndarray, own: np.ndarray, ks: Sequence[int]) -> dict[int, float]:
+    """How many rows find their own candidate among their k most similar ones, ties by expectation.
+
+    Similarities within 1e-6 of a row's own are equal to it. In a random order of its t equal
+    candidates, itself among them, with m more similar ones ahead, it is among the first k with
+    probability (k - m) / t, cut to [0, 1]. So no order of rows or columns decides, nor does
+    rounding, which tells copies of a vector apart.
+
+    Parameters
+    ----------
+    similarities : ndarray of shape (n, candidates)
+    own : ndarray of shape (n, 1)
+        The entry of each row that belongs to its own candidate.
+    ks : sequence of int
+        At least 1 each.
+
+    Returns
+    -------
+    dict of int to float, in [0, n]
+        A whole number where no row has a tie.
+    """
+    ahead = np.count_nonzero(similarities > own + TIED, axis=1)
+    tied = np.count_nonzero(similarities >= own - TIED, axis=1) - ahead
+    return {k: float(np.clip((k - ahead) / tied, 0, 1).sum()) for k in ks}
 
 
 def recall_at(
@@ -36,7 +58,8 @@ def recall_at(
     """In-batch recall@k, both directions averaged.
 
     Pairs are permuted and cut into batches; a last partial batch is dropped, unless there is no
-    other. Ties go to the row that comes first, so copies of a text in one batch count as errors.
+    other. Ties count at their expected value (:func:`expected_hits`): of t copies of a text in one
+    batch, each is found for 1 / t.
 
     Parameters
     ----------
@@ -58,12 +81,14 @@ def recall_at(
     order = draw_rows(len(a), len(a) if most is None else most, rng)
     batch = min(batch, len(order))
     starts = range(0, len(order) - batch + 1, batch)
-    hits = dict.fromkeys(ks, 0)
+    hits = dict.fromkeys(ks, 0.0)
     for start in starts:
         rows = order[start : start + batch]
         similarities = unit_rows(a[rows]) @ unit_rows(b[rows]).T
-        for k in ks:
-            hits[k] += _hits(similarities, k) + _hits(similarities.T, k)
+        own = np.diagonal(similarities)[:, None]
+        for direction in (similarities, similarities.T):
+            for k, found in expected_hits(direction, own, ks).items():
+                hits[k] += found
     return {k: count / (2 * batch * len(starts)) for k, count in hits.items()}
 
 
@@ -71,6 +96,8 @@ def zero_shot_accuracy(
     image: Vectors, classes: np.ndarray, labels: np.ndarray, ks: Sequence[int]
 ) -> dict[int, float]:
     """Share of pictures whose class vector is among the k most similar ones.
+
+    Ties count at their expected value, see :func:`expected_hits`.
 
     Parameters
     ----------
@@ -85,13 +112,10 @@ def zero_shot_accuracy(
     dict of int to float, in [0, 1]
     """
     classes = unit_rows(classes)
-    hits = dict.fromkeys(ks, 0)
+    hits = dict.fromkeys(ks, 0.0)
     for start in range(0, len(image), 4096):
         similarities = unit_rows(image[start : start + 4096]) @ classes.T
-        label = labels[start : start + 4096, None]
-        own = np.take_along_axis(similarities, label, axis=1)
-        earlier = np.arange(len(classes)) < label
-        rank = (similarities > own).sum(1) + ((similarities == own) & earlier).sum(1)
-        for k in ks:
-            hits[k] += int((rank < k).sum())
+        own = np.take_along_axis(similarities, labels[start : start + 4096, None], axis=1)
+        for k, found in expected_hits(similarities, own, ks).items():
+            hits[k] += found
     return {k: count / len(image) for k, count in hits.items()}

@@ -13,9 +13,12 @@ from isoenergy.data.factors import BY_NAME
 from isoenergy.data.pairs import FACTOR_PREFIX
 from isoenergy.errors import InputError
 from isoenergy.measure.bridge import (
+    ALL_BIMODAL,
+    NO_BRIDGE,
     distributional_agreement,
     functional_alignment,
     transport_atoms,
+    why_undefined,
 )
 from isoenergy.measure.energy import DEGENERATE_FREQUENCY, GROUPS
 from isoenergy.measure.factors import (
@@ -27,7 +30,7 @@ from isoenergy.measure.factors import (
 )
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, join_notes, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.panels import (
     bridge_shares_table,
@@ -42,9 +45,15 @@ from isoenergy.measure.probing import (
     probe_accuracies,
     probing_accuracy,
 )
-from isoenergy.measure.reconstruction import Reconstructions, l0, l1, reconstruction_errors
+from isoenergy.measure.reconstruction import (
+    Reconstructions,
+    l0,
+    l1,
+    reconstruction_errors,
+    unexplained,
+)
 from isoenergy.measure.record import write_metrics, write_table
-from isoenergy.measure.retrieval import recall_at
+from isoenergy.measure.retrieval import TIES, recall_at
 from isoenergy.measure.transport import Transport
 from isoenergy.measure.vectors import draw_rows
 from isoenergy.seeds import generator
@@ -160,15 +169,18 @@ def measure_sae(
 
 def _reconstruction_metrics(measured: Measured) -> Iterator[Metric]:
     n = {"pairs": len(measured.store)}
+    zero = measured.zero_share()
     both = list(measured.sides())
     errors = [reconstruction_errors(rows, codes, measured.dictionary) for rows, codes in both]
     explained = [side.r_squared() for side in errors]
-    yield Metric("mse", {"code": float(np.mean([side.mean_squared() for side in errors]))}, n)
-    yield Metric(
-        "r2", {name: float(np.mean([side[name] for side in explained])) for name in explained[0]}, n
-    )
-    yield Metric("l0", {"code": float(np.mean([l0(codes) for _, codes in both]))}, n)
-    yield Metric("l1", {"code": float(np.mean([l1(codes) for _, codes in both]))}, n)
+    values = {
+        "mse": {"code": float(np.mean([side.mean_squared() for side in errors]))},
+        "r2": {name: float(np.mean([side[name] for side in explained])) for name in explained[0]},
+        "l0": {"code": float(np.mean([l0(codes) for _, codes in both]))},
+        "l1": {"code": float(np.mean([l1(codes) for _, codes in both]))},
+    }
+    for name, told in values.items():
+        yield Metric(name, told, n, note=unexplained(told), zero_share=zero)
 
 
 def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metric]:
@@ -176,12 +188,17 @@ def _energy_metrics(measured: Measured, settings: SaeSettings) -> Iterator[Metri
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
     yield Metric("energy", {"code": float(energies.both.sum())}, n)
     for group, share in energies.shares(settings.tau).items():
-        yield Metric(f"energy_share_{group}", {"code": share}, n)
+        yield _share_metric(group, share, n)
     always = energies.frequency > DEGENERATE_FREQUENCY
-    yield Metric("energy_share_degenerate", {"code": energies.share(always)}, n)
+    yield _share_metric("degenerate", energies.share(always), n)
     yield Metric("atoms_live", {"code": float(energies.live.sum())}, n)
     bimodal = energies.groups(settings.tau) == "bimodal"
     yield Metric("atoms_bimodal", {"code": float(bimodal.sum())}, n)
+
+
+def _share_metric(of: str, share: float, n: Mapping[str, int]) -> Metric:
+    value = {"code": share}
+    return Metric(f"energy_share_{of}", value, n, note=why_not_finite(value, "no atom has energy"))
 
 
 def _probes(
@@ -212,7 +229,8 @@ def _probing_metrics(
         protocol: probing_accuracy(accuracies, energy, group, protocol)
         for protocol, accuracies in probes.items()
     }
-    yield Metric("p_acc", values, drawn, seed=seed)
+    note = why_not_finite(values, "no atom is live")
+    yield Metric("p_acc", values, drawn, seed=seed, note=note)
 
 
 def _transport(measured: Measured) -> Transport | None:
@@ -229,7 +247,7 @@ def _bridge_metrics(
     n = {"pairs": len(measured.store), "atoms": measured.codes.n_atoms}
     bimodal = energies.groups(settings.tau) == "bimodal"
     rho = functional_alignment(measured.covariance, measured.cosines, bimodal)
-    yield Metric("rho", rho, n)
+    yield Metric("rho", rho, n, note=why_not_finite(rho, NO_BRIDGE, ALL_BIMODAL))
     if solved is None:
         note = "a modality has no live atom"
         yield Metric("fda", dict.fromkeys(("code", "paper"), float("nan")), n, note=note)
@@ -237,7 +255,9 @@ def _bridge_metrics(
         return
     note = f"relative duality gap {max(solved.gap, 0):.1e}"
     values = distributional_agreement(solved.plan, measured.cosines, energies, settings.tau)
-    yield Metric("fda", values, n, note=note)
+    undefined = why_undefined(energies, settings.tau)
+    reasons = why_not_finite(values, undefined, ALL_BIMODAL)
+    yield Metric("fda", values, n, note=join_notes(reasons, note))
     yield Metric("transport_cost", {"code": solved.cost}, n, note=note)
 
 
@@ -247,7 +267,7 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
     kept = measured.energies.groups(settings.tau) == "bimodal"
     rng = generator(seed, "gap")
     image_rows, text_rows = (draw_rows(n, settings.gap, rng) for _ in range(2))
-    recall, drawn = {}, {"pairs": min(n, settings.recall)}
+    recall, drawn, zero = {}, {"pairs": min(n, settings.recall)}, {}
     for form, mask in zip(FORMS, (None, kept), strict=True):
         image, text = (
             Reconstructions(codes, measured.dictionary, mask) for _, codes in measured.sides()
@@ -255,12 +275,15 @@ def _masking_metrics(measured: Measured, settings: SaeSettings, seed: int) -> It
         # The same batches for both forms, so that their difference is not one of batches.
         found = recall_at(image, text, (1,), generator(seed, "recall"), most=settings.recall)
         recall[form] = found[1]
-        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, drawn, seed=seed)
+        zero = measured.zero_share(mask)
+        told = {"seed": seed, "zero_share": zero}
+        yield Metric(f"recall_at_1_{form}", {"code": recall[form]}, drawn, **told, note=TIES)
         gap = difference_in_mean(image[image_rows], text[text_rows])
         size = {"images": len(image_rows), "texts": len(text_rows)}
-        yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, seed=seed)
+        yield Metric(f"difference_in_mean_{form}", {"code": gap}, size, **told)
     lost = recall["reconstruction"] - recall["masked"]
-    yield Metric("delta_r_at_1", {"code": lost}, drawn, seed=seed)
+    # Of both forms the one with more codes without an entry.
+    yield Metric("delta_r_at_1", {"code": lost}, drawn, seed=seed, note=TIES, zero_share=zero)
 
 
 def _coordinates(measured: Measured, settings: SaeSettings) -> dict[str, np.ndarray]:
@@ -362,9 +385,14 @@ def measure_factors(
         "follows": followed_shares(alignment, measured.energies, tau),
     }
     metrics = (
-        Metric(f"{name}_{kind}_{group}", {"here": value}, n, protocol="here")
+        _factor_metric(f"{name}_{kind}_{group}", value, n)
         for name, groups in told.items()
         for group, values in groups.items()
         for kind, value in values.items()
     )
     write_metrics(folder, metrics, FACTOR_METRICS, f"{__name__}.FACTOR_METRICS", settings)
+
+
+def _factor_metric(name: str, value: float, n: Mapping[str, int]) -> Metric:
+    note = why_not_finite({"here": value}, "the group has no energy")
+    return Metric(name, {"here": value}, n, protocol="here", note=note)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoenergy.measure.metric import PAPER, Metric
+from isoenergy.measure.metric import PAPER, Metric, why_not_finite
 
 # What alignment may cost in explained variance.
 LARGEST_DROP = 0.05
@@ -101,4 +101,9 @@ def selection_metrics(
         },
         "sweep_r2_bound": dict.fromkeys(RULES, r2_bound(beta, r2)),
     }
-    return [Metric(name, told, n, protocol=NO_DEGENERATE) for name, told in values.items()]
+    none = f"no beta of the sweep loses less than {LARGEST_DROP:g} of R²"
+    none += f", for {NO_DEGENERATE} also without an atom that is always on"
+    return [
+        Metric(name, told, n, protocol=NO_DEGENERATE, note=why_not_finite(told, none))
+        for name, told in values.items()
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.files import read_parquet
-from isoenergy.measure.metric import Metric
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.opened import read_dictionary
 from isoenergy.measure.record import write_metrics
 from isoenergy.measure.transport import transport_vectors
@@ -80,10 +80,14 @@ def measure_stability(
         found["stability_null"].append(dictionary_distance(a, energy_a, b, shuffled))
     metrics = []
     for name, values in found.items():
-        mean = float(np.mean(values)) if values else float("nan")
+        mean = {"code": float(np.mean(values)) if values else float("nan")}
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
         told = {"dictionaries": len(learned)}
-        metrics.append(Metric(name, {"code": mean}, told, seed=seed, sd=spread))
+        why = (
+            "a dictionary has no energy" if values else "there is a single dictionary, of one seed"
+        )
+        note = why_not_finite(mean, why)
+        metrics.append(Metric(name, mean, told, seed=seed, sd=spread, note=note))
     write_metrics(folder, metrics, STABILITY_METRICS, f"{__name__}.STABILITY_METRICS")
 
 

@@ -75,7 +75,8 @@ def coherence(cosines: BlockMatrix) -> float:
         others = entries.copy()
         others[np.arange(len(others)), np.arange(rows.start, rows.stop)] = -np.inf
         largest = max(largest, float(others.max()))
-    return largest if np.isfinite(largest) else float("nan")
+    # Rows of float32 are of unit norm to 1e-7 only.
+    return float(np.clip(largest, -1, 1)) if np.isfinite(largest) else float("nan")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ def code_structure(
         Without any code the ranks are NaN, the connectivity is 1 and the interference 0.
     """
     sides = image, text
+    if not any(side.nnz for side in sides):
+        return CodeStructure(float("nan"), float("nan"), 0.0, 1.0, 0.0)
     gram, cosines = code_gram(*sides), atom_cosines(dictionary)
     measure = _decomposed if gram.size <= largest_dense else _estimated
     return measure(sides, gram, cosines, rng)

@@ -103,7 +103,7 @@ def pattern_cosines(truth: Explained, learned: Explained) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (true atoms, learned atoms)
+    ndarray of shape (true atoms, learned atoms), in [-1, 1]
         0 for an atom that is never active.
     """
     columns = []
@@ -112,7 +112,8 @@ def pattern_cosines(truth: Explained, learned: Explained) -> np.ndarray:
         norms = np.sqrt(np.asarray(codes.multiply(codes).sum(axis=0)).ravel())
         scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
         columns.append(codes.multiply(scale[None, :]).tocsc())
-    return (columns[0].T @ columns[1]).toarray()
+    # Rounding leaves equal patterns a little above 1.
+    return np.clip((columns[0].T @ columns[1]).toarray(), -1, 1)
 
 
 def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> dict[str, float]:
@@ -124,7 +125,7 @@ def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> 
         By truth, the assignment that maximises the total cosine, and the plain mean over all true
         atoms (one that nothing is left for counts 0). With ``, energy`` the mean is weighted by
         true energy; with ``, transport`` patterns are matched by exact transport between the
-        energies in the place of the assignment.
+        energies in the place of the assignment; NaN where nothing learned has energy.
     """
     found = {}
     energy = learned.energies().both
@@ -136,5 +137,7 @@ def matching_accuracies(learned: Explained, truths: Mapping[str, Explained]) -> 
         weights = truth.energies().both
         found[name] = float(matched.mean())
         found[f"{name}, {ENERGY}"] = float(matched @ weights / weights.sum())
-        found[f"{name}, {TRANSPORT}"] = 1 - transport(weights, energy, 1 - cosines).cost
+        # A dictionary that learned nothing has no energy to transport.
+        moved = transport(weights, energy, 1 - cosines).cost if energy.any() else float("nan")
+        found[f"{name}, {TRANSPORT}"] = 1 - moved
     return found

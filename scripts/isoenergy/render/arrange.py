@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from isoenergy.render.grid import Cell, Grid, format_number
+from isoenergy.render.grid import Cell, Grid, Notes, format_number
 from isoenergy.render.rows import lay_out_rows
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
     table : Table
     tidy : DataFrame
         See :func:`isoenergy.render.tidy.gather_tidy`; the first protocol of a number is shown,
-        or for a table of readings all.
+        or for a table of readings all. Its notes stand below.
     """
     if table.readings:
         return _lay_out_readings(table, tidy)
@@ -46,6 +46,10 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
         (row.metric, row.variant, row.model, row.dataset): (row.value, row.sd)
         for row in shown.itertuples()
     }
+    told = {
+        (row.metric, row.variant, row.model, row.dataset): row.note for row in shown.itertuples()
+    }
+    notes = Notes()
     keys = list(dict.fromkeys(zip(shown.dataset, shown.model, shown.variant, strict=True)))
     grouped = bool(table.groups)
     columns = [column for column in table.columns if _is_shown(column, table, numbers)]
@@ -68,31 +72,35 @@ def lay_out(table: Table, tidy: pd.DataFrame) -> Grid:
                     if (name, of_model, of_dataset) == (metric, model, dataset) and other != variant
                 ]
                 text = "" if own is None else format_number(*own, column.digits)
+                text = notes.mark(text, told.get((metric, variant, model, dataset), ""))
                 cells.append(Cell(text, _beats(own, others, column.better)))
             paper = [table.printed.get((c.metric, variant, dataset)) for c in printed]
             cells += [Cell("" if number is None else str(number)) for number in paper]
             rows.append(cells)
     labels = [column.label for column in columns]
     labels += [f"{column.label}, paper" for column in printed]
-    grid = Grid(header + labels, rows, len(header))
+    grid = Grid(header + labels, rows, len(header), notes.found)
     return grid.turned() if table.upright else grid
 
 
 def _lay_out_readings(table: Table, tidy: pd.DataFrame) -> Grid:
     variants = list(dict.fromkeys(tidy.variant))
-    rows = []
+    rows, notes = [], Notes()
     for column in table.columns:
         of_metric = tidy[tidy.metric == column.metric]
         for protocol in dict.fromkeys(of_metric.protocol):
             shown = of_metric[of_metric.protocol == protocol].set_index("variant")
             texts = [
-                format_number(*shown.loc[variant, ["value", "sd"]], column.digits)
+                notes.mark(
+                    format_number(*shown.loc[variant, ["value", "sd"]], column.digits),
+                    shown.loc[variant, "note"],
+                )
                 if variant in shown.index
                 else ""
                 for variant in variants
             ]
             rows.append([Cell(text) for text in (column.label, protocol, *texts)])
-    return Grid(["", "reading", *variants], rows, 2)
+    return Grid(["", "reading", *variants], rows, 2, notes.found)
 
 
 def _is_shown(column: Column, table: Table, numbers: Mapping[tuple, Any]) -> bool:

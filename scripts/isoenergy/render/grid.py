@@ -45,18 +45,41 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A header, rows of as many cells, and how many leading columns are names, not numbers."""
+    """A header, rows of as many cells, and how many leading columns are names, not numbers.
+
+    ``notes`` stand below; the cells that they are about end with their number, as ``[1]``.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     names: int
+    notes: Sequence[str] = ()
+
+    def numbered_notes(self) -> list[str]:
+        """The notes as they stand below the table, e.g. ``[1] no atom is live``."""
+        return [f"[{i}] {note}" for i, note in enumerate(self.notes, start=1)]
 
     def turned(self) -> Grid:
         """A row for each number and a column for each row, headed by its last name alone."""
         heading = [row[self.names - 1].text for row in self.rows]
         numbers = range(self.names, len(self.header))
         rows = [[Cell(self.header[i]), *(row[i] for row in self.rows)] for i in numbers]
-        return Grid(["", *heading], rows, 1)
+        return Grid(["", *heading], rows, 1, self.notes)
+
+
+class Notes:
+    """Notes of a table in the order of the cells that they are about; equal ones share a number."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def mark(self, text: str, note: str) -> str:
+        """The text of a cell, with the number of its note if it has one."""
+        if not note:
+            return text
+        if note not in self.found:
+            self.found.append(note)
+        return f"{text} [{self.found.index(note) + 1}]"
 
 
 def format_number(value: float, sd: float, digits: int) -> str:
@@ -95,7 +118,7 @@ def _symbol(text: str) -> str:
 
 
 def write_markdown(grid: Grid, caption: str) -> str:
-    """The grid as a markdown table with its caption below."""
+    """The grid as a markdown table with its caption and its notes below."""
     lines = [
         "| " + " | ".join(map(escape_markdown, grid.header)) + " |",
         "|" + "---|" * grid.names + "---:|" * (len(grid.header) - grid.names),
@@ -104,7 +127,8 @@ def write_markdown(grid: Grid, caption: str) -> str:
         texts = [escape_markdown(cell.text) for cell in row]
         texts = [f"**{t}**" if cell.marked else t for t, cell in zip(texts, row, strict=True)]
         lines.append("| " + " | ".join(texts) + " |")
-    return "\n".join(lines) + f"\n\n{escape_markdown(caption)}\n"
+    below = [caption, *grid.numbered_notes()]
+    return "\n".join(lines) + "".join(f"\n\n{escape_markdown(text)}" for text in below) + "\n"
 
 
 def write_latex(grid: Grid, caption: str, label: str) -> str:
@@ -129,6 +153,7 @@ def write_latex(grid: Grid, caption: str, label: str) -> str:
     lines += [
         r"\bottomrule",
         r"\end{tabular}" + "}" * wide,
+        *(f"\\par {{\\footnotesize {latex_words(note)}}}" for note in grid.numbered_notes()),
         f"\\caption{{{latex_words(caption)}}}",
         f"\\label{{{label}}}",
         r"\end{table}",

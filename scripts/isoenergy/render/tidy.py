@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isoenergy.errors import InputError
-from isoenergy.measure.metric import Metric
+from isoenergy.files import read_csv
+from isoenergy.measure.metric import Metric, join_notes
 from isoenergy.render.asked import read_asked
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("metric", "variant", "model", "dataset", "value", "sd", "seeds", "n", "protocol")
+COLUMNS = ("metric", "variant", "model", "dataset", "value", "sd", "seeds", "n", "protocol", "note")
 # Its numbers may be infinite, and are empty where they are not known.
 NUMBERS = ("value", "sd")
 # Stands in the place of a model where models are averaged.
 MEAN_CHANGE = "mean change"
 # The variant of numbers that are measured on raw embeddings.
 RAW = "embeddings"
+# Notes on what is computed from numbers that are not finite.
+NOT_BOTH = "one of both readings is not finite"
+NOT_ALL = "a number that it is the mean of is not finite"
+_SIDES = {"image": "images", "text": "texts", "target": "targets", "source": "source pictures"}
 
 
 def gather_tidy(
@@ -53,7 +58,8 @@ def gather_tidy(
     DataFrame with columns ``COLUMNS``
         A row per source, metric and protocol, the metric's default protocol first. ``sd`` is the
         sample standard deviation over seeds; over one seed it is the spread that the metric file
-        states, or empty.
+        states, or empty. ``note`` says why a value is not finite, and for how many images and
+        texts the reconstruction is zero; it is empty for most.
 
     Raises
     ------
@@ -74,7 +80,10 @@ def gather_tidy(
                 raise InputError(f"{absent} does not exist; measure every seed")
             found = [read_asked(path, settings) for path in paths]
             protocols = _protocols(found[0])
-            summaries = {protocol: _summary(found, protocol) for protocol in protocols}
+            summaries = {
+                protocol: _summary(found, protocol) | {"note": note_of(found, protocol)}
+                for protocol in protocols
+            }
             if differences:
                 default, *others = protocols
                 summaries |= {f"{other} - {default}": _change(found, other) for other in others}
@@ -93,6 +102,23 @@ def gather_tidy(
                 for protocol, summary in summaries.items()
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def read_tidy(path: str | Path) -> pd.DataFrame:
+    """Read a tidy table that was written as csv.
+
+    Raises
+    ------
+    InputError
+        If it is missing, truncated, or has other columns.
+    """
+    text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
+    table = read_csv(path, text, NUMBERS)
+    if list(table.columns) != list(COLUMNS):
+        raise InputError(
+            f"{path} has other columns than {', '.join(COLUMNS)}; delete it and run again"
+        )
+    return table
 
 
 def add_mean_changes(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -121,9 +147,11 @@ def add_mean_changes(tidy: pd.DataFrame) -> pd.DataFrame:
     for variant in others:
         with np.errstate(invalid="ignore"):  # infinite values do not differ by a number
             change = values.loc[variant] - values.loc[first]
-        mean = change.groupby(level=keys[:-1], sort=False).mean().reset_index()
+        of_models = change.groupby(level=keys[:-1], sort=False)
+        mean = of_models.agg(lambda values: values.mean(skipna=False)).reset_index()
         seeds = int(tidy["seeds"].min())
         told = {"model": MEAN_CHANGE, "sd": math.nan, "seeds": seeds, "n": f"{models} models"}
+        told["note"] = np.where(np.isfinite(mean["value"]), "", NOT_ALL)
         changes.append(mean.assign(variant=variant, **told)[list(COLUMNS)])
     return pd.concat([tidy, *changes], ignore_index=True)
 
@@ -138,13 +166,57 @@ def _summary(found: Sequence[Metric], protocol: str) -> dict[str, float]:
     return _mean(values, math.nan if spread is None else spread)
 
 
-def _change(found: Sequence[Metric], protocol: str) -> dict[str, float]:
+def _change(found: Sequence[Metric], protocol: str) -> dict[str, Any]:
     with np.errstate(invalid="ignore"):  # infinite values do not differ by a number
-        return _mean(
+        change = _mean(
             np.array([metric.protocols[protocol] for metric in found])
             - [metric.value for metric in found],
             math.nan,
         )
+    return change | {"note": "" if math.isfinite(change["value"]) else NOT_BOTH}
+
+
+def note_of(found: Sequence[Metric], protocol: str) -> str:
+    """What a reader has to know of a number, from its metric of every seed.
+
+    Parameters
+    ----------
+    found : sequence of Metric
+    protocol : str
+
+    Returns
+    -------
+    str
+        Why it is not finite, and of which codes the reconstruction is 0; may be empty.
+    """
+    silent = [metric for metric in found if not math.isfinite(metric.protocols[protocol])]
+    some = f"{len(silent)} of {len(found)} seeds: " if len(silent) < len(found) else ""
+    reasons = [some + reason for reason in dict.fromkeys(metric.note for metric in silent)]
+    return join_notes(*reasons, zero_note(found))
+
+
+def zero_note(found: Sequence[Metric]) -> str:
+    """Which share of codes has no atom that counts, the mean over seeds; empty where none."""
+    shares = {
+        side: float(np.mean([metric.zero_share.get(side, 0.0) for metric in found]))
+        for side in found[0].zero_share
+    }
+    told = [
+        f"{_percent(share)} of {_SIDES.get(side, side)}" for side, share in shares.items() if share
+    ]
+    if not told:
+        return ""
+    return f"{join_words(told)} have no atom left, so that their reconstruction is zero"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words as a list in a sentence, e.g. ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 1e-3 else "under 0.1 %"
 
 
 def _mean(values: np.ndarray, spread: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.measure.intervened import FORMS
+from isoenergy.measure.metric import join_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ class Finding:
         left_sd + factor x right_sd, the rule that marks the better value of a table.
     verdict : str
         One of ``VERDICTS``.
+    note : str
+        What the table notes of the two numbers; may be empty.
     """
 
     claim: str
@@ -54,6 +57,7 @@ class Finding:
     change: float
     spread: float
     verdict: str
+    note: str = ""
 
 
 def margin(relation: str, change: float, bound: float) -> float:
@@ -116,6 +120,17 @@ def numbers_of(tidy: pd.DataFrame) -> dict:
     }
 
 
+def notes_of(tidy: pd.DataFrame) -> dict[tuple[str, str, str, str, str], str]:
+    """What the tables note of numbers, by the keys of :func:`numbers_of`; the others have none."""
+    keys = ["table", "metric", "variant", "model", "dataset"]
+    first = tidy.drop_duplicates(keys)
+    return {
+        tuple(key): note
+        for *key, note in first[[*keys, "note"]].itertuples(index=False, name=None)
+        if note
+    }
+
+
 def printed_numbers(values: Sequence[Mapping[str, Any]]) -> dict:
     """The paper's own numbers, as :func:`numbers_of` gives ours, but for misprints.
 
@@ -134,7 +149,11 @@ def printed_numbers(values: Sequence[Mapping[str, Any]]) -> dict:
     return found
 
 
-def examine(claim: Mapping[str, Any], numbers: Numbers) -> list[Finding]:
+def examine(
+    claim: Mapping[str, Any],
+    numbers: Numbers,
+    notes: Mapping[tuple[str, str, str, str, str], str] | None = None,
+) -> list[Finding]:
     """What a set of numbers says of a claim.
 
     Parameters
@@ -143,13 +162,15 @@ def examine(claim: Mapping[str, Any], numbers: Numbers) -> list[Finding]:
         A row of ``config/claims.tsv``.
     numbers : mapping
         See :func:`numbers_of`.
+    notes : mapping, optional
+        See :func:`notes_of`.
 
     Returns
     -------
     list of Finding
         One for each model and data set that has both numbers; one that says so where none has.
     """
-    findings = []
+    findings, notes = [], notes or {}
     for (table, metric, variant, model, dataset), (left, left_sd) in numbers.items():
         if (table, metric, variant) != (claim["table"], claim["metric"], claim["variant"]):
             continue
@@ -157,11 +178,13 @@ def examine(claim: Mapping[str, Any], numbers: Numbers) -> list[Finding]:
             continue
         right, right_sd = math.nan, math.nan
         change, spread = left, left_sd
+        note = notes.get((table, metric, variant, model, dataset), "")
         if claim["against"] is not None:
             key = (table, claim["against"], claim["against_variant"], model, dataset)
             if key not in numbers:
                 continue
             right, right_sd = numbers[key]
+            note = join_notes(note, notes.get(key, ""))
             change = left - claim["factor"] * right
             spread = left_sd + claim["factor"] * right_sd
         verdict = judge(claim["relation"], change, claim["bound"], spread)
@@ -177,6 +200,7 @@ def examine(claim: Mapping[str, Any], numbers: Numbers) -> list[Finding]:
                 change,
                 spread,
                 verdict,
+                note,
             )
         )
     nothing = (math.nan,) * 6

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoenergy.errors import InputError
-from isoenergy.files import read_csv
-from isoenergy.render.tidy import COLUMNS, MEAN_CHANGE, NUMBERS
+from isoenergy.measure.metric import join_notes
+from isoenergy.render.tidy import COLUMNS, MEAN_CHANGE, read_tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,16 +63,11 @@ def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
     frames = []
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path} does not exist; run its target before the comparison")
-        frame = read_csv(path, text, NUMBERS)
-        if list(frame.columns) != list(COLUMNS):
-            raise InputError(
-                f"{path} has other columns than {', '.join(COLUMNS)}; delete it and run again"
-            )
+        frame = read_tidy(path)
         frame = frame[frame.model != MEAN_CHANGE]
         frames.append(frame.assign(table=path.stem))
     if not frames:
@@ -108,7 +103,8 @@ def mean_changes(tidy: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
             continue
         for variant in value.columns.drop(REFERENCE):
             change = value[variant] - value[REFERENCE]
-            first = group[group.variant == variant].iloc[0]
+            of_variant = group[group.variant == variant]
+            first, noted = of_variant.iloc[0], of_variant[of_variant.note != ""]
             rows.append(
                 {
                     "table": table,
@@ -121,6 +117,7 @@ def mean_changes(tidy: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
                     "seeds": first.seeds,
                     "n": first.n,
                     "protocol": first.protocol,
+                    "note": join_notes(*(f"{r.model}: {r.note}" for r in noted.itertuples())),
                 }
             )
     return pd.DataFrame(rows, columns=[*COLUMNS, "table"])
@@ -176,7 +173,8 @@ def compare(
     Returns
     -------
     DataFrame with columns ``COMPARED``
-        A row for each of ``values``, in their order.
+        A row for each of ``values``, in their order. ``note`` has theirs, and then what the table
+        notes of ours: why it is not finite, and how many reconstructions are zero.
     """
     import pandas as pd
 
@@ -214,6 +212,7 @@ def _judge(
     difference = number.value - row["value"]
     result |= {"ours": number.value, "sd": number.sd, "seeds": number.seeds, "n": number.n}
     result |= {"protocol": number.protocol, "difference": difference, "tolerance": tolerance}
+    result |= {"note": join_notes(result["note"], number.note and f"ours: {number.note}")}
     if row["table"] in settings:
         return result | {"why": f"other setting: {settings[row['table']]}"}
     if row["flag"] in REASONS:

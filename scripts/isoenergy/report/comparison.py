@@ -18,6 +18,7 @@ from isoenergy.report.claims import (
     Numbers,
     examine,
     held_in_print,
+    notes_of,
     numbers_of,
     printed_numbers,
 )
@@ -99,7 +100,8 @@ def write_comparison(
     tidy = read_tables(tables)
     compared = compare(tidy, values, unlike(config, theirs))
     numbers, printed = numbers_of(tidy), printed_numbers(values)
-    examined = {claim["claim"]: examine(claim, numbers) for claim in registry}
+    notes = notes_of(tidy)
+    examined = {claim["claim"]: examine(claim, numbers, notes) for claim in registry}
     every = [found for several in examined.values() for found in several]
     text = fill_page(
         TEMPLATE,
@@ -146,6 +148,7 @@ def _claim_part(
                 "spread": short(found.spread),
                 "verdict": found.verdict,
                 "fails": found.verdict == FAILS,
+                "note": found.note,
             }
             for found in ours
             if found.model

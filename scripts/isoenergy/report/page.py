@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from isoenergy.errors import InputError
-from isoenergy.files import read_csv, read_json, write_text
+from isoenergy.files import read_json, write_text
 from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES
-from isoenergy.render.tidy import COLUMNS, NUMBERS
+from isoenergy.render.tidy import read_tidy
 from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
 from isoenergy.report.claims import VERDICTS, printed_numbers
 from isoenergy.report.contents import arrange
@@ -126,14 +126,10 @@ def read_grid(path: Path, name: str) -> Grid:
     Raises
     ------
     InputError
-        If the file is missing, truncated or no such table, or the table unknown.
+        If the file is missing, truncated or has other columns, or the table is unknown.
     """
     _read(path)
-    text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
-    tidy = read_csv(path, text, NUMBERS)
-    if list(tidy.columns) != list(COLUMNS):
-        raise InputError(f"{path} is no table of results; delete it and run again")
-    return lay_out(TABLES[name], tidy)
+    return lay_out(TABLES[name], read_tidy(path))
 
 
 def _part(results: Path, target: Mapping[str, Any]) -> dict[str, Any]:

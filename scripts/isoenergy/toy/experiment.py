@@ -11,8 +11,8 @@ from isoenergy.embed.rows import Rows
 from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError
 from isoenergy.files import write_parquet
-from isoenergy.measure.metric import Metric
-from isoenergy.measure.reconstruction import reconstruction_errors
+from isoenergy.measure.metric import Metric, why_not_finite
+from isoenergy.measure.reconstruction import reconstruction_errors, unexplained
 from isoenergy.measure.record import write_metrics
 from isoenergy.measure.toy import (
     TOY_METRICS,
@@ -128,20 +128,15 @@ def run_toy(
     ]
     r2 = {name: float(np.mean([side[name] for side in explained])) for name in explained[0]}
     live = float(learned.energies().live.sum())
+    distances = distances_to_truth(learned, truths, shared)
+    matching = matching_accuracies(learned, truths)
+    notes = [
+        why_not_finite(values, "no learned atom has energy") for values in (distances, matching)
+    ]
     metrics = (
-        Metric("r2", r2, n),
-        Metric(
-            "distance_to_truth",
-            distances_to_truth(learned, truths, shared),
-            n,
-            protocol=readings.distance,
-        ),
-        Metric(
-            "matching_accuracy",
-            matching_accuracies(learned, truths),
-            n,
-            protocol=readings.matching,
-        ),
+        Metric("r2", r2, n, note=unexplained(r2)),
+        Metric("distance_to_truth", distances, n, protocol=readings.distance, note=notes[0]),
+        Metric("matching_accuracy", matching, n, protocol=readings.matching, note=notes[1]),
         Metric("atoms_live", {"code": live}, n),
     )
     write_metrics(folder, metrics, TOY_METRICS, "isoenergy.measure.toy.TOY_METRICS")
