@@ -88,7 +88,7 @@ def test_a_number_that_is_not_finite_says_why_and_for_how_many_seeds(tmp_path):
         note = "" if math.isfinite(code) else f"it is {code}"
         write_metric(folder, Metric("rho", {"code": code, "paper": paper}, {}, note=note))
     tidy = gather_tidy([_source(map(str, folders))], ["rho"])
-    assert tidy["note"].tolist() == ["2 of 3 seeds: it is inf; 2 of 3 seeds: it is nan", ""]
+    assert tidy["note"].tolist() == ["1 of 3 seeds: it is inf; 1 of 3 seeds: it is nan", ""]
     # What a finite number's own note says is no reason.
     write_metric(tmp_path, Metric("fda", {"code": 1.0}, {}, note="relative duality gap 1e-12"))
     assert gather_tidy([_source([str(tmp_path)])], ["fda"])["note"].tolist() == [""]

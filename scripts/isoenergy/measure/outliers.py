@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoenergy.measure.metric import Metric, join_notes, why_not_finite
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.retrieval import unit_rows
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def ood_scores(reference: np.ndarray, queries: np.ndarray) -> dict[str, float]:
 def ood_metric(
     reference: np.ndarray, queries: np.ndarray, n: Mapping[str, int], seed: int
 ) -> Metric:
-    """The metric ``ood_score`` of :func:`ood_scores`; its note tells of copies.
+    """The metric ``ood_score`` of :func:`ood_scores`; its note tells of copies, or why it is NaN.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def ood_metric(
     scores, copied = _scores(reference, queries)
     note = f"{copied} of {len(reference)} reference rows have copies, which do not count"
     few = "a reference row has too few neighbours that are no copies of it"
-    told = join_notes(why_not_finite(scores, few), note if copied else "")
+    told = why_not_finite(scores, few) or (note if copied else "")
     return Metric("ood_score", scores, n, seed=seed, note=told)
 
 

@@ -30,7 +30,7 @@ from isoenergy.measure.factors import (
 )
 from isoenergy.measure.gap import difference_in_mean
 from isoenergy.measure.geometry import modality_directions
-from isoenergy.measure.metric import Metric, join_notes, why_not_finite
+from isoenergy.measure.metric import Metric, why_not_finite
 from isoenergy.measure.opened import Measured, open_measured
 from isoenergy.measure.panels import (
     bridge_shares_table,
@@ -257,7 +257,7 @@ def _bridge_metrics(
     values = distributional_agreement(solved.plan, measured.cosines, energies, settings.tau)
     undefined = why_undefined(energies, settings.tau)
     reasons = why_not_finite(values, undefined, ALL_BIMODAL)
-    yield Metric("fda", values, n, note=join_notes(reasons, note))
+    yield Metric("fda", values, n, note=reasons or note)
     yield Metric("transport_cost", {"code": solved.cost}, n, note=note)
 
 

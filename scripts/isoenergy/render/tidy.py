@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,16 +188,18 @@ def note_of(found: Sequence[Metric], protocol: str) -> str:
     Returns
     -------
     str
-        Why it is not finite, and of which codes the reconstruction is 0; may be empty.
+        Why it is not finite, and for how many codes the reconstruction is zero; may be empty.
     """
-    silent = [metric for metric in found if not math.isfinite(metric.protocols[protocol])]
-    some = f"{len(silent)} of {len(found)} seeds: " if len(silent) < len(found) else ""
-    reasons = [some + reason for reason in dict.fromkeys(metric.note for metric in silent)]
-    return join_notes(*reasons, zero_note(found))
+    reasons = Counter(m.note for m in found if not math.isfinite(m.protocols[protocol]))
+    told = (
+        reason if count == len(found) else f"{count} of {len(found)} seeds: {reason}"
+        for reason, count in reasons.items()
+    )
+    return join_notes(*told, zero_note(found))
 
 
 def zero_note(found: Sequence[Metric]) -> str:
-    """Which share of codes has no atom that counts, the mean over seeds; empty where none."""
+    """Which share of codes has no atom left, the mean over seeds; empty where none has."""
     shares = {
         side: float(np.mean([metric.zero_share.get(side, 0.0) for metric in found]))
         for side in found[0].zero_share
