@@ -94,7 +94,7 @@ def embed_parts(
     parts: int | None = None,
     index: str | Path | None = None,
 ) -> Path:
-    """Embed some parts of a data set; those that are there already are kept.
+    """Embed some parts of a data set; those that are there already, and whole, are kept.
 
     Parameters
     ----------
