@@ -1,0 +1,57 @@
+# How the run ends: its last line is the sentence that says why, also when it is interrupted.
+
+import atexit
+import contextlib
+import time
+
+from snakemake.logging import logger
+
+from isoenergy.ending import HANDED_OVER, INTERRUPTED, MARK, Ending, say
+from isoenergy.interruption import end_when_interrupted, say_at_once
+
+
+def begin():
+    """Follow what Snakemake tells; None in a job, or where Snakemake is called as a library."""
+    if not (workflow.is_main_process and Path(sys.argv[0]).stem in ("snakemake", "__main__")):
+        return None
+    ending = Ending(since=time.time() - 60)
+    logger.addFilter(ending)
+    verbose = workflow.output_settings.verbose
+    for handler in logger.handlers:
+        # Its own filter would leave out first what this one has to see; --verbose shows everything.
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(lambda record: verbose or ending.shows(record))
+    atexit.register(ending.tell)
+    # A job is ended by the run, and so says nothing of a Ctrl-C itself.
+    shell.prefix("set -euo pipefail; trap '' INT; ")
+    end_when_interrupted(prepare=leave, tell=tell_interrupted)
+    return ending
+
+
+def leave():
+    """Go silent, cancel the jobs in a queue, and let go of Snakemake's lock."""
+    ENDING.silent = True
+    with contextlib.suppress(Exception):
+        executor = workflow.scheduler._executor
+        if hasattr(executor, "active_jobs"):
+            executor.cancel_jobs(list(executor.active_jobs))
+    with contextlib.suppress(Exception):
+        workflow.persistence.unlock()
+
+
+def tell_interrupted():
+    """Say what was refused before, and that the run was interrupted."""
+    for sentence in ENDING.sentences():
+        say(MARK + sentence)
+    (say if HANDED_OVER in os.environ else say_at_once)(INTERRUPTED)
+
+
+def stop(sentence):
+    """End at parse time with one sentence and exit status 1."""
+    if ENDING is None:
+        raise SystemExit(MARK + str(sentence))
+    ENDING.refuse(str(sentence))
+    raise SystemExit(1)
+
+
+ENDING = begin()
