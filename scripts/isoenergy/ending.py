@@ -7,6 +7,7 @@ and prints what it found when it ends. Of what Snakemake shows, it leaves out wh
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -70,6 +71,8 @@ class Ending(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Note what a message says of jobs; every message passes."""
+        if self.silent:  # what is killed now has not failed
+            return True
         told = vars(record)
         match told.get("event"):
             case "error":
@@ -142,13 +145,12 @@ class Ending(logging.Filter):
 
 def say(line: str) -> None:
     """Write one line where the last ones go: to who asked for them, else to the screen."""
-    if path := os.environ.get(HANDED_OVER):
-        try:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-            return
-        except OSError:
-            pass
+    with contextlib.suppress(OSError):
+        # Not made anew: whoever has named it may be gone.
+        with Path(os.environ.get(HANDED_OVER, "")).open("r+", encoding="utf-8") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(f"{line}\n")
+        return
     sys.stdout.flush()
     print(line, file=sys.stderr, flush=True)
 

@@ -9,7 +9,6 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Callable
 
@@ -99,10 +98,3 @@ def _watch(process: int, gone: Callable[[], object]) -> None:
         gone()
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def say_at_once(line: str) -> None:
-    """Write a line to the screen, past all buffers; on a terminal behind the ^C that it shows."""
-    start = "\n" if os.isatty(sys.stderr.fileno()) else ""
-    with contextlib.suppress(OSError):
-        os.write(2, f"{start}{line}\n".encode())

@@ -5,9 +5,10 @@ import contextlib
 import time
 
 from snakemake.logging import logger
+from snakemake.scheduling.job_scheduler import JobScheduler
 
-from isoenergy.ending import HANDED_OVER, INTERRUPTED, MARK, Ending, say
-from isoenergy.interruption import end_when_interrupted, say_at_once
+from isoenergy.ending import INTERRUPTED, MARK, Ending, say
+from isoenergy.interruption import end_when_interrupted
 
 
 def begin():
@@ -25,6 +26,8 @@ def begin():
     # A job is ended by the run, and so says nothing of a Ctrl-C itself.
     shell.prefix("set -euo pipefail; trap '' INT; ")
     end_when_interrupted(prepare=leave, tell=tell_interrupted)
+    # Snakemake's own answer to SIGTERM is to wait for the jobs at work, for hours perhaps.
+    JobScheduler.exit_gracefully = lambda self, *signal_and_frame: None
     return ending
 
 
@@ -43,7 +46,7 @@ def tell_interrupted():
     """Say what was refused before, and that the run was interrupted."""
     for sentence in ENDING.sentences():
         say(MARK + sentence)
-    (say if HANDED_OVER in os.environ else say_at_once)(INTERRUPTED)
+    say(INTERRUPTED)
 
 
 def stop(sentence):
