@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isoenergy.errors import InputError
-from isoenergy.system_errors import KEPT, chain, explain, in_words, no_space
+from isoenergy.system_errors import KEPT, chain, explain, in_words, is_full, no_space
 
 # What stands before a sentence, on the screen and in the log of a job.
 MARK = "error: "
@@ -34,8 +34,6 @@ FOLLOWING = (
     "At least one job did not complete successfully.",
 )
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: .*)?")
-# Below this many bytes a disk counts as full.
-FULL = 1_000_000
 
 
 class Ending(logging.Filter):
@@ -50,11 +48,13 @@ class Ending(logging.Filter):
     ----------
     silent : bool
         Whether nothing is shown any more, nor said at the end.
+    results : path
+        Where a disk that is full is looked for, when an error of Snakemake's does not say.
     """
 
     def __init__(self, since: float) -> None:
         super().__init__()
-        self.since, self.silent = since, False
+        self.since, self.silent, self.results = since, False, "."
         self._refused: list[str] = []
         self._failed: dict[Any, list[str]] = {}
         self._groups: set[Any] = set()
@@ -110,7 +110,7 @@ class Ending(logging.Filter):
         if self._failed and str(error).startswith(FOLLOWING):
             return True
         refused = [str(one) for one in raised if isinstance(one, InputError)]
-        sentence = explain(error) if error else None
+        sentence = explain(error, self.results) if error else None
         if sentence or refused:
             self.refuse(sentence or refused[0])
         return bool(sentence or refused)
@@ -195,12 +195,8 @@ def describe(
     """
     number = -status if status < 0 else status - 128
     where = f"; see {', '.join(logs)}" if logs else ""
-    for log in logs:
-        try:
-            if _free(log) < FULL:
-                return f"{rule} failed: {no_space(log)}"
-        except OSError:
-            continue
+    if full := [log for log in logs if is_full(log)]:
+        return no_space("", full[0])
     if number == signal.SIGKILL or "OUT_OF_MEMORY" in reason:
         took = f" (about {in_words(1e6 * megabytes)} were expected)" if megabytes else ""
         return (
@@ -219,12 +215,6 @@ def describe(
             return f"{rule} failed with {bug}, which no input should cause; {log} has the traceback"
     told = reason.partition("For further error details")[0].strip(" .")
     return f"{rule} failed{': ' + told if told else ''}{where or ', and has no log'}"
-
-
-def _free(path: str) -> int:
-    above = next(place for place in Path(path).absolute().parents if place.exists())
-    found = os.statvfs(above)
-    return found.f_bavail * found.f_frsize
 
 
 def _exception_in(log: str, since: float) -> str | None:

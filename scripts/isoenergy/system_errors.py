@@ -37,16 +37,20 @@ ASKED = re.compile(
     r"(?: ?([KMGTP]?i?B|bytes))?"
 )
 UNITS = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
+# Below this many bytes a disk counts as full.
+FULL = 1_000_000
 OTHER_FOLDER = "`--config results=FOLDER` puts results elsewhere"
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, place: str = "") -> str | None:
     """One sentence for an error of the system or of memory, or for what was raised because of one.
 
     Parameters
     ----------
     error : exception
         With what it was raised from.
+    place : path
+        Where a disk that is full is looked for, if the error does not say what was written.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def explain(error: BaseException) -> str | None:
             return told
         number = _number(one)
         if number in SENTENCES:
-            return SENTENCES[number](_path(one, of_disk=number in OF_DISK))
+            path = _path(one, of_disk=number in OF_DISK)
+            return no_space(path, place) if number == errno.ENOSPC else SENTENCES[number](path)
     return None
 
 
@@ -118,28 +123,39 @@ def _asked(text: str) -> str:
 
 
 def in_words(count: float) -> str:
-    """Bytes as GB or MB, `4,096 GB` or `12 MB`."""
-    if count >= 1e9:
-        return f"{count / 1e9:,.1f}".removesuffix(".0") + " GB"
-    return f"{count / 1e6:,.0f} MB"
+    """Bytes as GB, MB or kB: `4,096 GB`, `12 MB`."""
+    name, unit = next(
+        u for u in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= u[1] or u[1] < 1e4
+    )
+    return f"{count / unit:,.1f}".removesuffix(".0") + f" {name}"
 
 
-def no_space(path: str) -> str:
-    """Say that a disk is full, with what is free on it."""
-    place = _existing(path)
-    usage, files = shutil.disk_usage(place), os.statvfs(place)
-    if files.f_files and not files.f_favail and usage.free > 0:
-        left = f"no further file fits on the disk of {place}, which has no inodes left"
-    else:
-        free = f"{in_words(usage.free)} of {in_words(usage.total)} free"
-        left = f"no space is left on the disk of {place} ({free})"
+def no_space(path: str, place: str = "") -> str:
+    """Say that the disk of a path is full, or without one that of a place."""
+    disk = _existing(path or place)
+    while not disk.is_mount():
+        disk = disk.parent
+    usage, files = shutil.disk_usage(disk), os.statvfs(disk)
+    left = f"no space is left on the disk at {disk}, of {in_words(usage.total)}"
+    if files.f_files and not files.f_favail:
+        left = f"no further file fits on the disk at {disk}, which has no inodes left"
+    elif usage.free >= FULL:
+        left += (
+            f" ({in_words(usage.free)} are free, less than was to be written or none of it yours)"
+        )
     return f"{_cannot_write(path)}{left}; make room, or {OTHER_FOLDER}; {KEPT}"
 
 
-def _existing(path: str) -> Path:
-    """A path, or the nearest folder above it that exists."""
+def is_full(path: str | Path) -> bool:
+    """Whether the disk of a path has no room for another small file."""
+    usage = os.statvfs(_existing(path))
+    return usage.f_bavail * usage.f_frsize < FULL
+
+
+def _existing(path: str | Path) -> Path:
+    """The nearest folder at or above a path that exists."""
     place = Path(path or ".").absolute()
-    return next(one for one in (place, *place.parents) if one.exists())
+    return next(one for one in (place, *place.parents) if one.is_dir())
 
 
 def _cannot_write(path: str) -> str:

@@ -233,6 +233,8 @@ def tell_results():
 
 def hold_results():
     """Keep a second run out of the same results, and end the jobs that an earlier one has left."""
+    if ENDING is not None:
+        ENDING.results = RESULTS
     # Jobs on this machine end with this process, however it ends.
     os.environ.update(ISOENERGY_RUN=owner())
     try:
