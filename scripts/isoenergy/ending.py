@@ -85,8 +85,8 @@ class Ending(logging.Filter):
                 record.is_said_last = True
                 jobs = told["job_error_info"]
                 self._groups |= {job["jobid"] for job in jobs}
-                reason = {"msg": told.get("msg"), "log": told.get("aux_logs", [])}
-                self._job_failed(jobs[0]["jobid"], [*jobs, reason | {"rule_name": ""}])
+                of_queue = {"rule_name": "", "log": told["aux_logs"]}
+                self._job_failed(jobs[0]["jobid"], [*jobs, of_queue])
             case "job_info":
                 expected = dict(told["resources"].items()).get("mem_mb")
                 self._memory[told["jobid"]] = expected if isinstance(expected, int) else 0
@@ -121,7 +121,7 @@ class Ending(logging.Filter):
         logs = [path for job in jobs for path in job["log"]]
         found = [told for path in logs if (told := sentence_in(path, self.since))]
         rules = ", ".join(dict.fromkeys(job["rule_name"] for job in jobs if job["rule_name"]))
-        reason = next((job["msg"] for job in jobs if job.get("msg")), "")
+        reason = next((job["rule_msg"] for job in jobs if job.get("rule_msg")), "")
         self._failed[key] = found or [
             describe(rules, logs, status, self._memory.get(key, 0), reason, self.since)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,9 @@ import numpy as np
 
 from isoenergy.errors import InputError
 from isoenergy.system_errors import WRITING
+
+# Names of what is being written, as tempfile makes them.
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
 @contextmanager

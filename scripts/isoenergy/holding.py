@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import IO
 
 from isoenergy.errors import InputError
+from isoenergy.files import TEMPORARY
 from isoenergy.queued import OWNER, claim
 from isoenergy.system_errors import explain
 
@@ -61,9 +63,9 @@ def check_writable(folder: str | Path, key: str) -> None:
 
 
 def hold(results: str | Path) -> IO[str]:
-    """Keep a second run out of the same results until the returned file is closed.
+    """Keep a second run out of the same results until :func:`let_go`, or the end of this process.
 
-    The system lets go when this process ends or is killed.
+    What a run that was killed has left half written is removed.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def hold(results: str | Path) -> IO[str]:
         If the folder cannot be written, or another run holds it.
     """
     check_writable(results, "results")
-    handle = Path(results, OWNER).open("a", encoding="utf-8")  # noqa: SIM115
+    handle = Path(results, OWNER).open("a+", encoding="utf-8")  # noqa: SIM115
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,9 +91,29 @@ def hold(results: str | Path) -> IO[str]:
             "results"
         ) from None
     except OSError:
-        pass  # a file system without locks
+        pass  # a file system without locks: who wrote there last may still be at work
+    else:
+        handle.seek(0)
+        if handle.read():
+            remove_halves(results)
     claim(handle, owner())
     return handle
+
+
+def let_go(handle: IO[str]) -> None:
+    """Note in the lock that the run that held it has come to its own end."""
+    claim(handle, "")
+
+
+def remove_halves(results: str | Path) -> int:
+    """Remove what was being written when a run was killed, and say how many files and folders."""
+    halves = [path for path in Path(results).rglob(".*.tmp") if TEMPORARY.fullmatch(path.name)]
+    for path in halves:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(halves)
 
 
 def owner() -> str:

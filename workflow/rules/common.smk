@@ -1,5 +1,6 @@
 # The checked run, the paths of its files, and what is checked before the first job.
 
+import atexit
 import contextlib
 import io
 import re
@@ -8,7 +9,7 @@ from isoenergy.config import load_run
 from isoenergy.errors import InputError
 from isoenergy.estimate import estimate
 from isoenergy.fingerprint import fingerprint, registered
-from isoenergy.holding import check_name, check_writable, hold, owner
+from isoenergy.holding import check_name, check_writable, hold, let_go, owner
 from isoenergy.preflight import inspect, missing, needed_by, write_items
 from isoenergy.queued import cancel_left, enlist
 from isoenergy.run import NEEDS
@@ -240,6 +241,7 @@ def hold_results():
     try:
         check_writable(".snakemake", "--directory")
         handle = hold(RESULTS)
+        atexit.register(let_go, handle)
         left = cancel_left(RESULTS)
     except InputError as error:
         stop(error)
