@@ -31,7 +31,7 @@ TRITON_BIN := .venv-triton/bin
 TRITON := triton==3.9.0
 
 .PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
-	test test-quick test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
+	test test-quick test-kill test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test: env  ## Check format and style, run every test
 
 test-quick: env  ## Run `make quick` offline, on few pictures and an untrained CLIP; FULL=1 for as many as COCO has
 	ISOENERGY_TEST_QUICK=$(if $(FULL),full,1) $(BIN)/python -m pytest $(if $(FULL),--capture=no) tests/workflow/test_quick.py
+
+test-kill: env  ## Kill and interrupt runs thirty times at random moments, and compare every file with a whole run's
+	ISOENERGY_TEST_KILL=1 $(BIN)/python -m pytest --capture=no tests/workflow/test_kill.py
 
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
