@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ import pytest
 
 from isoenergy.ending import HANDED_OVER, MARK, Ending, say, sentence_in
 from isoenergy.errors import InputError
+from isoenergy.system_errors import explain
 
 
 class RuleException(Exception):  # noqa: N818
@@ -167,6 +169,20 @@ def test_an_error_of_the_main_process_is_a_sentence_and_another_one_stays(ending
     refused, denied = ending.sentences()
     assert refused == "a store is wrong"
     assert denied.startswith("/x/a may not be read or written by this user")
+
+
+def test_before_a_full_disk_stands_what_the_run_takes(ending, capfd):
+    ending.takes = lambda: "about 60 GB of disk"
+    ending.refuse("row 7 holds NaN")
+    ending.tell()
+    assert capfd.readouterr().err == "error: row 7 holds NaN\n"
+    ending.refuse(explain(OSError(errno.ENOSPC, "", "/x/a")))
+    ending.refuse(explain(OSError(errno.ENOSPC, "")))
+    ending.tell()
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "what is left of this run takes about 60 GB of disk (a rough estimate)"
+    assert lines[-1].startswith("error: /x/a cannot be written: no space is left on the disk at /")
 
 
 def test_an_interrupted_run_shows_nothing_of_the_jobs_that_it_kills(ending, fails):

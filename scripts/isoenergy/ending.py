@@ -16,11 +16,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from isoenergy.errors import InputError
-from isoenergy.system_errors import KEPT, chain, explain, in_words, is_full, no_space
+from isoenergy.system_errors import KEPT, NO_SPACE, chain, explain, in_words, is_full, no_space
 
 # What stands before a sentence, on the screen and in the log of a job.
 MARK = "error: "
@@ -50,11 +51,14 @@ class Ending(logging.Filter):
         Whether nothing is shown any more, nor said at the end.
     results : path
         Where a disk that is full is looked for, when an error of Snakemake's does not say.
+    takes : callable
+        Gives a phrase for the disk that a run takes; empty where it is not known.
     """
 
     def __init__(self, since: float) -> None:
         super().__init__()
         self.since, self.silent, self.results = since, False, "."
+        self.takes: Callable[[], str] = str
         self._refused: list[str] = []
         self._failed: dict[Any, list[str]] = {}
         self._groups: set[Any] = set()
@@ -132,14 +136,24 @@ class Ending(logging.Filter):
     def sentences(self) -> list[str]:
         """What is said last, each sentence once, what the input is refused for behind all else."""
         failed = [told for several in self._failed.values() for told in several]
-        return list(dict.fromkeys([*failed, *self._refused]))
+        said = list(dict.fromkeys([*failed, *self._refused]))
+        # That a disk is full is said once, with a file that was to be written if one is known.
+        return [one for one in said if not any(o.endswith(f": {one}") for o in said)]
 
     def tell(self) -> None:
         """Print what is said last, or hand it over; at the end of the process."""
         if self.silent:
             # Another thread ends the process, with its own status and line.
             time.sleep(60)
-        for sentence in self.sentences():
+        self.say_sentences()
+
+    def say_sentences(self) -> None:
+        """Print each sentence, and before one of a full disk what the run takes."""
+        sentences = self.sentences()
+        with contextlib.suppress(Exception):  # never in the place of the sentence
+            if any(NO_SPACE in sentence for sentence in sentences) and (takes := self.takes()):
+                say(f"what is left of this run takes {takes} (a rough estimate)")
+        for sentence in sentences:
             say(MARK + sentence)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from isoenergy.errors import InputError
 
 KEPT = "what was made before is kept, and the same command goes on from there"
+NO_SPACE = "no space is left on the disk"
 # Note on an exception, which says what was being written; see isoenergy.files.
 WRITING = "while writing "
 
@@ -136,7 +137,7 @@ def no_space(path: str, place: str = "") -> str:
     while not disk.is_mount():
         disk = disk.parent
     usage, files = shutil.disk_usage(disk), os.statvfs(disk)
-    left = f"no space is left on the disk at {disk}, of {in_words(usage.total)}"
+    left = f"{NO_SPACE} at {disk}, of {in_words(usage.total)}"
     if files.f_files and not files.f_favail:
         left = f"no further file fits on the disk at {disk}, which has no inodes left"
     elif usage.free >= FULL:

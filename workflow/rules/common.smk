@@ -7,7 +7,7 @@ import re
 
 from isoenergy.config import load_run
 from isoenergy.errors import InputError
-from isoenergy.estimate import estimate
+from isoenergy.estimate import disk, estimate, rounded
 from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.holding import check_name, check_writable, hold, let_go, owner
 from isoenergy.preflight import inspect, missing, needed_by, write_items
@@ -232,10 +232,11 @@ def tell_results():
             print(f"compare  {RESULTS}/compare.html")
 
 
-def hold_results():
+def hold_results(targets):
     """Keep a second run out of the same results, and end the jobs that an earlier one has left."""
     if ENDING is not None:
         ENDING.results = RESULTS
+        ENDING.takes = lambda: f"about {rounded(disk(RUN, wanted_by(targets)))} GB of disk"
     # Jobs on this machine end with this process, however it ends.
     os.environ.update(ISOENERGY_RUN=owner())
     try:

@@ -35,17 +35,27 @@ def leave():
     """Go silent, cancel the jobs in a queue, and let go of Snakemake's lock."""
     ENDING.silent = True
     with contextlib.suppress(Exception):
-        executor = workflow.scheduler._executor
-        if hasattr(executor, "active_jobs"):
-            executor.cancel_jobs(list(executor.active_jobs))
+        cancel_jobs(workflow.scheduler)
     with contextlib.suppress(Exception):
         workflow.persistence.unlock()
 
 
+def cancel_jobs(scheduler):
+    """Cancel the jobs in a queue; Snakemake knows of none of them while it asks how they are."""
+    executor = scheduler._executor
+    if not hasattr(executor, "active_jobs"):
+        return
+    sent = [job for job in scheduler.running if not job.is_local]
+    for _ in range(50):
+        if len(executor.active_jobs) >= len(sent):
+            break
+        time.sleep(0.1)
+    executor.cancel_jobs(list(executor.active_jobs))
+
+
 def tell_interrupted():
     """Say what was refused before, and that the run was interrupted."""
-    for sentence in ENDING.sentences():
-        say(MARK + sentence)
+    ENDING.say_sentences()
     say(INTERRUPTED)
 
 
