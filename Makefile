@@ -23,12 +23,15 @@ KUBERNETES := $(shell sed -n '/^kubernetes = \[/,/^\]/s/^ *"\(.*\)",/"\1"/p' pyp
 
 DVC := .venv-dvc
 
+# One line after Ctrl-C also in the seconds that Snakemake takes to start, before it reads the workflow.
+ON_CTRL_C = cp tools/starting/isoenergy_start.* "$$($(1)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 # Comes with builds of torch for CUDA; beside one for CPUs, whose kernels it then interprets, of PyPI.
 TRITON_BIN := .venv-triton/bin
 TRITON := triton==3.9.0
 
 .PHONY: help demo quick figure bench env lint format lock docs clean slurm-env download-env dvc-env \
-	test test-quick test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
+	test test-quick test-kill test-open-clip test-triton test-download test-conda test-slurm test-dvc test-kubernetes
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -51,6 +54,9 @@ test: env  ## Check format and style, run every test
 test-quick: env  ## Run `make quick` offline, on few pictures and an untrained CLIP; FULL=1 for as many as COCO has
 	ISOENERGY_TEST_QUICK=$(if $(FULL),full,1) $(BIN)/python -m pytest $(if $(FULL),--capture=no) tests/workflow/test_quick.py
 
+test-kill: env  ## Kill and interrupt runs thirty times at random moments, and compare every file with a whole run's
+	ISOENERGY_TEST_KILL=1 $(BIN)/python -m pytest --capture=no tests/workflow/test_kill.py
+
 test-open-clip: .venv-open-clip/.ready  ## Test the encoders of open_clip, in an environment of their own
 	$(OPEN_CLIP_BIN)/python -m pytest tests/embed/test_open_clip.py
 
@@ -67,6 +73,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
+	@$(call ON_CTRL_C,$(BIN))
 	@touch $@
 
 # torchvision has to come from the same index as torch.
@@ -100,6 +107,7 @@ slurm-env: .venv-slurm/.ready  ## Create the environment that jobs are sent to S
 	$(SLURM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps $(SLURM)
 	@sed '1s|.*|#!$(CURDIR)/$(SLURM_BIN)/python|' $(BIN)/snakemake > $(SLURM_BIN)/snakemake
 	@chmod +x $(SLURM_BIN)/snakemake
+	@$(call ON_CTRL_C,$(SLURM_BIN))
 	@touch $@
 
 test-slurm: env slurm-env  ## Run config/ci.yaml through a SLURM of one node, with jobs that fail and a run that is killed
@@ -112,12 +120,14 @@ test-download: env download-env  ## Fetch from a hostile server on the loopback,
 test-conda: env  ## Run config/ci.yaml with --use-conda, in a conda client and channel made from PyPI
 	$(BIN)/python tools/conda/run.py --torch-args="$(TORCH_ARGS)" $(BIN)/python -m pytest tests/workflow/test_conda.py
 
-# `dvc` is linked into the core environment: its stages call `snakemake`.
+# `dvc` is linked into the core environment: its stages call `snakemake`. The command is DVC's own with
+# tools/run_dvc.py before it.
 dvc-env: env $(DVC)/.ready  ## Create the environment of DVC in .venv-dvc, and the command dvc in .venv
 
 $(DVC)/.ready: requirements-dvc.lock $(VENV)/.ready
 	$(PYTHON) -m venv --clear $(DVC)
 	$(DVC)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dvc.lock
+	@printf '%s\n' '#!/bin/sh' 'here=$$(dirname "$$(readlink -f "$$0")")' 'exec "$$here/python" "$$here/../../tools/run_dvc.py" "$$@"' > $(DVC)/bin/dvc
 	ln -sf ../../$(DVC)/bin/dvc $(BIN)/dvc
 	$(DVC)/bin/python tools/plots_page.py > $(DVC)/plots.html
 	$(DVC)/bin/dvc config --local plots.html_template ../$(DVC)/plots.html
@@ -137,6 +147,7 @@ test-kubernetes: .venv-kubernetes/.ready  ## Run the ci configuration with the p
 	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH_ARGS) '$(TORCH)'
 	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(KUBERNETES)
+	@$(call ON_CTRL_C,.venv-kubernetes/bin)
 	@touch $@
 
 lint: env  ## Check format and style, and what Snakemake thinks of the workflow

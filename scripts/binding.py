@@ -3,8 +3,9 @@
 Under Snakemake every named input, output and param of the rule becomes the argument of that name;
 a param ``each``, a list of mappings, makes one call of each, with what the mapping adds;
 a param ``processes`` above 1 has torchrun start so many, which do the work of the job together.
-From a shell, ``python scripts/train/train_saes.py --help`` lists the same arguments. Bad input ends
-either way with one sentence and exit status 1.
+From a shell, ``python scripts/train/train_saes.py --help`` lists the same arguments. Bad input, a
+full disk and want of memory end either way with one sentence and exit status 1. That of a job is
+the last line of its log, for the run to print (isoenergy.ending).
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from typing import Any
 import yaml
 
 from isoenergy.devices import claim_gpus
+from isoenergy.ending import INTERRUPTED, MARK
 from isoenergy.errors import InputError
+from isoenergy.system_errors import explain
 
 LOG = logging.getLogger("isoenergy")
 # Host and process id of the workflow that started this job, set in rules/common.smk.
@@ -43,6 +46,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 CALLS = "each"
 # The param of a job whose function several processes run together.
 PROCESSES = "processes"
+# What torchrun sets in the processes that it starts.
+SEVERAL = "TORCHELASTIC_RUN_ID"
 
 
 def run(function: Callable[..., None], job: Any = None, script: str | Path | None = None) -> None:
@@ -60,13 +65,13 @@ def run(function: Callable[..., None], job: Any = None, script: str | Path | Non
     Raises
     ------
     SystemExit
-        With status 1 after bad input or any other failure, which is logged.
+        With status 1 after bad input or any other failure, which is logged; 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     LOG.setLevel(logging.INFO)
     try:
         if job is None:
-            if "TORCHELASTIC_RUN_ID" in os.environ:
+            if SEVERAL in os.environ:
                 _be_one_of_several()
             arguments = parse_arguments(function, sys.argv[1:])
         else:
@@ -87,12 +92,33 @@ def run(function: Callable[..., None], job: Any = None, script: str | Path | Non
             return
         for own in arguments.pop(CALLS, [{}]):
             function(**convert(function, {**arguments, **own}))
-    except InputError as error:
-        LOG.error("%s", error)
+    except KeyboardInterrupt:
+        LOG.error("%s", INTERRUPTED)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except Exception as error:
+        _tell(error, job)
         raise SystemExit(1) from None
-    except Exception:
-        LOG.error("%s", traceback.format_exc())
-        raise SystemExit(1) from None
+
+
+def _tell(error: Exception, job: Any) -> None:
+    """Say why this process ends: in the log of a job, which the run reads, else on the screen."""
+    sentence = explain(error) or (str(error) if isinstance(error, InputError) else "")
+    marked = job is not None or SEVERAL in os.environ
+    told = (MARK * marked + " ".join(sentence.split())) if sentence else traceback.format_exc()
+    logs = [one for one in LOG.handlers if isinstance(one, logging.FileHandler)]
+    try:
+        for log in logs:
+            log.stream.write(f"{told}\n")
+            log.flush()
+    except OSError:
+        logs = []
+    if not (logs and _run_is_here()):
+        print(told, file=sys.stderr, flush=True)
+
+
+def _run_is_here() -> bool:
+    """Whether the run that started this job is on this machine, and reads its log."""
+    return os.environ.get(RUN_VARIABLE, "").rpartition(":")[0] == socket.gethostname()
 
 
 def end_with_the_run() -> None:
@@ -101,9 +127,9 @@ def end_with_the_run() -> None:
     Else a run started again would find the jobs of the first one still at work. A job on another
     machine of a cluster is left to its queue.
     """
-    host, _, process = os.environ.get(RUN_VARIABLE, "").rpartition(":")
-    if host != socket.gethostname() or not hasattr(os, "pidfd_open"):
+    if not _run_is_here() or not hasattr(os, "pidfd_open"):
         return
+    process = os.environ[RUN_VARIABLE].rpartition(":")[2]
 
     def watch() -> None:
         try:
@@ -122,8 +148,10 @@ def run_by_several(script: str | Path, arguments: Mapping[str, Any], processes: 
 
     Raises
     ------
+    InputError
+        If a process gives a sentence; the same.
     SystemExit
-        With status 1 if a process fails.
+        With status 1 if a process fails otherwise.
     """
     words = [
         word
@@ -144,8 +172,13 @@ def run_by_several(script: str | Path, arguments: Mapping[str, Any], processes: 
     with subprocess.Popen(
         command, env={**os.environ, **changes}, stderr=subprocess.PIPE, text=True
     ) as started:
+        refused = ""
         for line in started.stderr:
             LOG.info("%s", line.rstrip("\n"))
+            if line.startswith(MARK):
+                refused = line.removeprefix(MARK).strip()
+    if started.returncode and refused:
+        raise InputError(refused)
     if started.returncode:
         raise SystemExit(1)
 

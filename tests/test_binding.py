@@ -194,7 +194,7 @@ def test_bad_input_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
     with pytest.raises(SystemExit) as ended:
         binding.run(_refuse, job)
     assert ended.value.code == 1
-    assert (tmp_path / "job.log").read_text() == "in is wrong; mend it\n"
+    assert (tmp_path / "job.log").read_text() == "error: in is wrong; mend it\n"
     with pytest.raises(SystemExit) as ended:
         binding.run(_break, job)
     assert ended.value.code == 1

@@ -19,6 +19,21 @@ from typing import Any
 import numpy as np
 
 from isoenergy.errors import InputError
+from isoenergy.system_errors import WRITING
+
+# Names of what is being written, as tempfile makes them.
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+
+
+@contextmanager
+def _noted(path: Path) -> Iterator[None]:
+    """Name what is written in an error, of which the system's own often says no name."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, InputError):
+            error.add_note(f"{WRITING}{path}")
+        raise
 
 
 @contextmanager
@@ -26,37 +41,39 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
 
     The temporary name is unique to the process, so a job that outlives a killed run cannot spoil
-    the file of the run that replaces it.
+    the file of the run that replaces it. What is raised has a note that names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _noted(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """As :func:`replacing`, for a folder; an existing folder of that name is replaced."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _noted(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 # What may stand in the place of a file, for messages.

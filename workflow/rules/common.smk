@@ -1,16 +1,16 @@
 # The checked run, the paths of its files, and what is checked before the first job.
 
+import atexit
 import contextlib
-import fcntl
 import io
 import re
-import socket
 
 from isoenergy.config import load_run
 from isoenergy.errors import InputError
-from isoenergy.estimate import estimate
+from isoenergy.estimate import disk, estimate, rounded
 from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.foresight import foresee, store_notes, training_notes
+from isoenergy.holding import check_name, check_writable, hold, let_go, owner
 from isoenergy.memory import LARGEST, Memory, machine_memory
 from isoenergy.preflight import (
     inspect,
@@ -20,15 +20,10 @@ from isoenergy.preflight import (
     needed_by,
     write_items,
 )
-from isoenergy.queued import OWNER, cancel_left, claim, enlist
+from isoenergy.queued import cancel_left, enlist
 from isoenergy.run import NEEDS
 from isoenergy.schema import choose
 from isoenergy.seeds import derive_seed
-
-
-def stop(sentence):
-    """End at parse time with one sentence and exit status 1."""
-    raise SystemExit(f"error: {sentence}")
 
 
 def read_command_line():
@@ -85,6 +80,7 @@ def in_queue():
 
 try:
     RUN = load_run(config, CONFIG_FILE, REPOSITORY)
+    check_name(RUN.results)
 except InputError as error:
     stop(error)
 
@@ -275,23 +271,17 @@ def tell_results():
             print(f"compare  {RESULTS}/compare.html")
 
 
-def hold_results():
-    """Keep a second run out of the same results; the system lets go when this run ends or is killed."""
-    Path(RESULTS).mkdir(parents=True, exist_ok=True)
-    owner = f"{socket.gethostname()}:{os.getpid()}"
+def hold_results(targets):
+    """Keep a second run out of the same results, and end the jobs that an earlier one has left."""
+    if ENDING is not None:
+        ENDING.results = RESULTS
+        ENDING.takes = lambda: f"about {rounded(disk(RUN, wanted_by(targets)))} GB of disk"
     # Jobs on this machine end with this process, however it ends.
-    os.environ.update(ISOENERGY_RUN=owner)
-    handle = open(Path(RESULTS, OWNER), "a")
+    os.environ.update(ISOENERGY_RUN=owner())
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stop(
-            f"another run is writing to {RESULTS}; wait for it, or give this one its own key results"
-        )
-    except OSError:
-        pass  # a file system without locks
-    claim(handle, owner)
-    try:
+        check_writable(".snakemake", "--directory")
+        handle = hold(RESULTS)
+        atexit.register(let_go, handle)
         left = cancel_left(RESULTS)
     except InputError as error:
         stop(error)

@@ -23,4 +23,4 @@ if COMMAND_LINE is not None:
         check_inputs(TARGETS)
     if not COMMAND_LINE.dryrun and not COMMAND_LINE.lint:
         check_machine(TARGETS)
-        HELD = hold_results()
+        HELD = hold_results(TARGETS)
