@@ -49,6 +49,8 @@ class Ending(logging.Filter):
     ----------
     silent : bool
         Whether nothing is shown any more, nor said at the end.
+    verbose : bool
+        Whether everything is shown all the same.
     results : path
         Where a disk that is full is looked for, when an error of Snakemake's does not say.
     takes : callable
@@ -57,7 +59,7 @@ class Ending(logging.Filter):
 
     def __init__(self, since: float) -> None:
         super().__init__()
-        self.since, self.silent, self.results = since, False, "."
+        self.since, self.silent, self.verbose, self.results = since, False, False, "."
         self.takes: Callable[[], str] = str
         self._refused: list[str] = []
         self._failed: dict[Any, list[str]] = {}
@@ -71,7 +73,7 @@ class Ending(logging.Filter):
 
     def shows(self, record: logging.LogRecord) -> bool:
         """Whether a message still goes to the screen; a filter of handlers."""
-        return not (self.silent or getattr(record, "is_said_last", False))
+        return not self.silent and (self.verbose or not getattr(record, "is_said_last", False))
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Note what a message says of jobs; every message passes."""
@@ -165,7 +167,8 @@ def say(line: str) -> None:
             file.seek(0, os.SEEK_END)
             file.write(f"{line}\n")
         return
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a pipe that nobody reads any more
+        sys.stdout.flush()
     print(line, file=sys.stderr, flush=True)
 
 

@@ -45,10 +45,12 @@ def end_when_interrupted(prepare: Callable[[], None], tell: Callable[[], None]) 
         handled = (signal.SIGINT, signal.SIGTERM)
         while (number := os.read(read, 1)[0]) not in handled or _ignored(number):
             continue
-        prepare()
-        end_children()
-        tell()
-        os._exit(128 + number)
+        try:
+            prepare()
+            end_children()
+            tell()
+        finally:
+            os._exit(128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
     if DVC_STAGE in os.environ:

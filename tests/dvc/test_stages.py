@@ -150,3 +150,20 @@ def test_after_a_changed_parameter_only_what_depends_on_it_runs(author):
     assert made == {"measure_classifier"}
     told = json.loads(author.run("dvc", "params", "diff", "--json").stdout)
     assert list(told["config/ci.yaml"]) == ["classifier.epochs"]
+
+
+def test_a_stage_that_fails_ends_with_its_sentence_behind_what_dvc_says(author):
+    path = author.folder / "config/ci.yaml"
+    kept = path.read_text()
+    config = yaml.safe_load(kept)
+    config["measure"]["tau"] = 0.7
+    path.write_text(yaml.safe_dump(config))
+    try:
+        done = author.run("dvc", "repro", check=False)
+    finally:
+        path.write_text(kept)
+    assert done.returncode != 0
+    lines = done.stderr.splitlines()
+    assert re.match(r"error: config/ci\.yaml: measure\.tau is 0\.7", lines[-1])
+    assert any(line.startswith("ERROR: failed to reproduce") for line in lines[:-1])
+    assert done.told.count("measure.tau is 0.7") == 1

@@ -17,15 +17,14 @@ def begin():
         return None
     ending = Ending(since=time.time() - 60)
     logger.addFilter(ending)
-    verbose = workflow.output_settings.verbose
+    ending.verbose = workflow.output_settings.verbose
     for handler in logger.handlers:
-        # Its own filter would leave out first what this one has to see; --verbose shows everything.
+        # Snakemake's own log file keeps everything.
         if handler.name == "DefaultStreamHandler":
-            handler.addFilter(lambda record: verbose or ending.shows(record))
+            handler.addFilter(ending.shows)
     atexit.register(ending.tell)
     # A job is ended by the run, and so says nothing of a Ctrl-C itself.
     shell.prefix("set -euo pipefail; trap '' INT; ")
-    end_when_interrupted(prepare=leave, tell=tell_interrupted)
     # Snakemake's own answer to SIGTERM is to wait for the jobs at work, for hours perhaps.
     JobScheduler.exit_gracefully = lambda self, *signal_and_frame: None
     return ending
@@ -56,6 +55,8 @@ def cancel_jobs(scheduler):
 def tell_interrupted():
     """Say what was refused before, and that the run was interrupted."""
     ENDING.say_sentences()
+    if sys.stderr.isatty():  # which shows ^C first
+        print(file=sys.stderr)
     say(INTERRUPTED)
 
 
@@ -68,3 +69,5 @@ def stop(sentence):
 
 
 ENDING = begin()
+if ENDING is not None:
+    end_when_interrupted(prepare=leave, tell=tell_interrupted)
