@@ -6,14 +6,14 @@ import io
 import re
 import socket
 
+from isoenergy.command_line import check_entries
 from isoenergy.config import load_run
-from isoenergy.errors import InputError
 from isoenergy.estimate import estimate
 from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.preflight import inspect, missing, needed_by, write_items
 from isoenergy.queued import OWNER, cancel_left, claim, enlist
 from isoenergy.run import NEEDS
-from isoenergy.schema import choose
+from isoenergy.schema import choose, load_schema
 from isoenergy.seeds import derive_seed
 
 
@@ -58,6 +58,12 @@ def check_profile(arguments):
     )
 
 
+def check_given():
+    """Check what --config says, also where no profile has (scripts/check_call.py)."""
+    schema = load_schema(Path(workflow.basedir, "schemas/config.schema.yaml"))
+    check_entries(workflow.config_settings.config_args, schema)
+
+
 def start_in_queue():
     """A job of a cluster does not end with the run that sent it, but starts for no other one."""
     owner = os.environ.pop("ISOENERGY_RUN", None)
@@ -75,9 +81,12 @@ def in_queue():
 
 
 try:
+    check_given()
     RUN = load_run(config, CONFIG_FILE, REPOSITORY)
 except InputError as error:
     stop(error)
+# Jobs read it there.
+config["results"] = RUN.results
 
 COMMAND_LINE = read_command_line()
 RESULTS = RUN.results
@@ -143,6 +152,14 @@ def code_for_saes(script):
         return code(script, sorted({RUN.saes[sae]["architecture"] for sae in saes}))
 
     return of
+
+
+def untracked(value):
+    """A param that no file depends on: when it changes, nothing is made again.
+
+    Snakemake compares no params of functions that take what a job asks for.
+    """
+    return lambda wildcards, threads: value
 
 
 def seed_of(*parts):
