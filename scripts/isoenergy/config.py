@@ -97,8 +97,10 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     """
 
     def read(value: Any, described: Mapping[str, Any]) -> Any:
-        if isinstance(value, Mapping) and "properties" in described:
+        if isinstance(value, Mapping):
             return _typed(value, described)
+        if isinstance(value, list):
+            return [read(inner, described.get("items", {})) for inner in value]
         types = described.get("type", "string")
         if "null" in types and value in _NULL:
             return None
@@ -109,9 +111,11 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
         except yaml.YAMLError:
             return value
 
-    known = [key for key in schema["properties"] if key in config]
-    unknown = [key for key in config if key not in known]
-    return {key: read(config[key], schema["properties"].get(key, {})) for key in known + unknown}
+    properties, further = schema.get("properties", {}), schema.get("additionalProperties")
+    known = [key for key in properties if key in config]
+    others = [key for key in config if key not in known]
+    of_others = further if isinstance(further, Mapping) else {}
+    return {key: read(config[key], properties.get(key, of_others)) for key in known + others}
 
 
 def _problems(run: Run) -> Iterator[str]:
