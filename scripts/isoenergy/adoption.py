@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from isoenergy.embed.metadata import has_captions
 from isoenergy.errors import InputError
+from isoenergy.paths import is_folder, name_of
+from isoenergy.schema import choose
 
 # The source of a data set whose embeddings were made elsewhere.
 STORE = "store"
+
+
+def unknown_beside(
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, Mapping[str, Any]],
+) -> Iterator[str]:
+    """What a config with the key ``store`` names that is nowhere, a sentence each.
+
+    A store takes the place of models and data sets, so that nothing else would read these names.
+
+    Parameters
+    ----------
+    config : mapping
+        As it was given, before :func:`name_stores`.
+    datasets, models : dict of str to dict
+        The registries.
+    """
+    for name in config["models"]:
+        if name not in models and name not in (STORE, name_of(config["store"])):
+            told = choose(name, [STORE, *models])
+            yield (
+                f"key models names {name}, but with store={config['store']} the encoder is the one "
+                f"that made the store; {told} (config/models.tsv)"
+            )
+    for key, named in config["datasets"].items():
+        for name in named if isinstance(named, list) else filter(None, [named]):
+            if name not in datasets:
+                told = choose(name, list(datasets))
+                yield (
+                    f"key datasets.{key} names {name}, in whose place store={config['store']} is "
+                    f"read; {told} (config/datasets.tsv)"
+                )
 
 
 def name_stores(config: Mapping[str, Any]) -> tuple[dict, dict]:
@@ -29,10 +64,10 @@ def name_stores(config: Mapping[str, Any]) -> tuple[dict, dict]:
     rows : dict of str to dict
         Rows of data sets of source ``store``.
     """
-    name = _slug(config["store"])
+    name = name_of(config["store"])
     folders = {name: config["store"]}
     if config["test_store"] is not None:
-        test = _slug(config["test_store"])
+        test = name_of(config["test_store"])
         folders[test if test != name else f"{name}-test"] = config["test_store"]
     rows = {
         key: {"dataset": key, "source": STORE, "kind": "pairs", "title": key} for key in folders
@@ -65,8 +100,8 @@ def adopt_stores(
     Raises
     ------
     InputError
-        If stores and other data sets are mixed, there are several models, or a folder is not told
-        or none.
+        If stores and other data sets are mixed, there are several models, a folder is not told
+        or none, or two stores are one.
     """
     parts = config["datasets"]
     told = [parts["train"], *parts["transfer"]]
@@ -87,14 +122,13 @@ def adopt_stores(
                 f"{source}: key folders.{name} is missing; it says where {name} lies on this "
                 "machine"
             )
-        key = {config["store"]: "store", config["test_store"]: "test_store"}
-        folder = config["folders"][name]
-        _check_folder(source, key.get(folder, f"folders.{name}"), folder)
+        _check_folder(source, _key_of(config, name), config["folders"][name])
     if len(config["models"]) > 1:
         raise InputError(
             f"{source}: key models has {len(config['models'])} names; a store made elsewhere is "
             f"by one encoder, and any name will do, such as [{STORE}]"
         )
+    _check_apart(source, config, stores)
     adopted = {
         name: {
             **datasets[name],
@@ -110,16 +144,45 @@ def adopt_stores(
     return config, {**datasets, **adopted}, {**models, model: known}
 
 
+def _key_of(config: Mapping[str, Any], name: str) -> str:
+    """The key that says where a store lies."""
+    keys = {config["test_store"]: "test_store", config["store"]: "store"}
+    return keys.get(config["folders"][name], f"folders.{name}")
+
+
+def _check_apart(source: str, config: Mapping[str, Any], names: list[str]) -> None:
+    """Refuse one folder in two places: what is measured on the second would be called unseen."""
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        folder = config["folders"][name]
+        if (same := first.setdefault(folder, name)) != name:
+            # Both keys of the command line have the same value.
+            keys = [_key_of(config, same), _key_of(config, name)]
+            keys = keys if keys[0] != keys[1] else ["store", "test_store"]
+            raise InputError(
+                f"{source}: keys {keys[0]} and {keys[1]} are the same folder, {folder}; leave the "
+                "second out, or name one that no SAE is trained on"
+            )
+
+
 def _check_folder(source: str, key: str, folder: str) -> None:
     path = Path(folder)
-    if path.is_dir():
+    if is_folder(path):
         return
+    where = "" if path.is_absolute() else _where(path)
     if path.suffix in (".npy", ".npz"):
         told = "put images and texts into one folder as image.npy and text.npy (links will do)"
     else:
         told = "name a folder with img_emb/ and text_emb/, or with image.npy and text.npy"
-    raise InputError(f"{source}: key {key} is {folder}, which is not a folder; {told}")
+    if "$" in folder:
+        told = "variables of the shell are not read here, write the path itself"
+    raise InputError(f"{source}: key {key} is {folder}, which is not a folder{where}; {told}")
 
 
-def _slug(path: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().name).strip("-.") or "store"
+def _where(path: Path) -> str:
+    """Where a relative path was looked for, and where it would have been found."""
+    told = f" (looked for at {path.absolute()}"
+    called = Path(os.environ.get("PWD", os.curdir), path)
+    if is_folder(called) and called.resolve() != path.resolve():
+        told += f"; with --directory relative paths start there, and {called} is a folder"
+    return f"{told})"

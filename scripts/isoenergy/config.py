@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from isoenergy.adoption import STORE, adopt_stores, name_stores
+from isoenergy.adoption import STORE, adopt_stores, name_stores, unknown_beside
 from isoenergy.errors import InputError
 from isoenergy.estimate import width_of
+from isoenergy.paths import at_home, canonical, canonical_paths, is_folder
 from isoenergy.run import COCO, EDITS, LOCAL, Run
-from isoenergy.schema import check, choose, load_schema, read_registry
+from isoenergy.schema import check, choose, flagged, load_schema, read_registry
 from isoenergy.toy.process import ToySetting
 
 REGISTRIES = (
@@ -25,6 +26,10 @@ REGISTRIES = (
     "paper_values",
     "claims",
 )
+
+
+# How null is written on the command line; ~ is the home directory.
+_NULL = ("null", "Null", "NULL")
 
 
 def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
@@ -54,17 +59,35 @@ def load_run(config: Mapping[str, Any], source: str, root: str | Path) -> Run:
     }
     config = _typed(config, schemas["config"])
     check(config, schemas["config"], source)
+    try:
+        config = canonical_paths(config, schemas["config"])
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
     rows = {name: read_registry(root / f"config/{name}.tsv", schemas[name]) for name in REGISTRIES}
+    rows["models"] = {name: _placed(row) for name, row in rows["models"].items()}
     if config["store"] is not None:
+        for problem in unknown_beside(config, rows["datasets"], rows["models"]):
+            raise InputError(f"{source}: {problem}")
         config, stores = name_stores(config)
         rows["datasets"] = {**rows["datasets"], **stores}
+    # Beside stores made elsewhere a model may have any name that paths can have.
+    name = schemas["models"]["properties"]["model"]
+    check({"models": config["models"]}, {"properties": {"models": {"items": name}}}, source)
     config, rows["datasets"], rows["models"] = adopt_stores(
         config, source, rows["datasets"], rows["models"]
     )
-    run = Run(config=config, source=source, **rows)
+    sparing = flagged(schemas["config"], "x-remakes", False)
+    run = Run(config=config, source=source, sparing=sparing, **rows)
     for problem in _problems(run):
         raise InputError(f"{source}: {problem}")
     return run
+
+
+def _placed(model: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``models.tsv``, the folder of its checkpoint, if it is one, in its one spelling."""
+    folder = model["checkpoint"]
+    here = folder and is_folder(at_home(folder))
+    return model | ({"checkpoint": canonical(folder)} if here else {})
 
 
 def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,18 +97,25 @@ def _typed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, An
     """
 
     def read(value: Any, described: Mapping[str, Any]) -> Any:
-        if isinstance(value, Mapping) and "properties" in described:
+        if isinstance(value, Mapping):
             return _typed(value, described)
-        if not isinstance(value, str) or "string" in described.get("type", "string"):
+        if isinstance(value, list):
+            return [read(inner, described.get("items", {})) for inner in value]
+        types = described.get("type", "string")
+        if "null" in types and value in _NULL:
+            return None
+        if not isinstance(value, str) or "string" in types:
             return value
         try:
             return yaml.safe_load(value)
         except yaml.YAMLError:
             return value
 
-    known = [key for key in schema["properties"] if key in config]
-    unknown = [key for key in config if key not in known]
-    return {key: read(config[key], schema["properties"].get(key, {})) for key in known + unknown}
+    properties, further = schema.get("properties", {}), schema.get("additionalProperties")
+    known = [key for key in properties if key in config]
+    others = [key for key in config if key not in known]
+    of_others = further if isinstance(further, Mapping) else {}
+    return {key: read(config[key], properties.get(key, of_others)) for key in known + others}
 
 
 def _problems(run: Run) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from isoenergy.adoption import STORE
+from isoenergy.schema import without
 
 # The toy experiments of Table 5, keys of the block `toy`.
 EXPERIMENTS = ("toy-1", "toy-2")
@@ -45,12 +47,15 @@ class Run:
         As the config schema has it.
     source : str
         Where the config is from, for messages.
+    sparing : frozenset of str
+        Keys of the config that no file depends on, with dots: nothing is made again for them.
     models, datasets, downloads, saes, targets, toy_search, paper_values, claims : dict of dicts
         All rows of the registries, by name.
     """
 
     config: Mapping[str, Any]
     source: str
+    sparing: frozenset[str]
     models: Mapping[str, Mapping[str, Any]]
     datasets: Mapping[str, Mapping[str, Any]]
     downloads: Mapping[str, Mapping[str, Any]]
@@ -64,6 +69,11 @@ class Run:
     def results(self) -> str:
         """Folder of everything computed."""
         return self.config["results"]
+
+    @cached_property
+    def remaking(self) -> dict[str, Any]:
+        """The config without the keys that no file depends on."""
+        return without(self.config, self.sparing)
 
     @property
     def train(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,25 @@ def choose(name: str, allowed: Sequence[str]) -> str:
     near = max(likeness, key=likeness.get, default="")
     meant = f" (did you mean {near}?)" if likeness.get(near, 0) >= _ALIKE else ""
     return f"allowed are {', '.join(allowed) or 'none'}{meant}"
+
+
+def flagged(schema: Mapping[str, Any], flag: str, value: Any) -> frozenset[str]:
+    """Keys, with dots, whose schema gives a flag this value."""
+    found = set()
+    for name, part in schema.get("properties", {}).items():
+        if part.get(flag) == value:
+            found.add(name)
+        found |= {f"{name}.{inner}" for inner in flagged(part, flag, value)}
+    return frozenset(found)
+
+
+def without(config: Mapping[str, Any], keys: Collection[str], inside: str = "") -> dict[str, Any]:
+    """A config without these keys, named with dots."""
+    return {
+        key: without(value, keys, f"{inside}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if f"{inside}{key}" not in keys
+    }
 
 
 def check(content: Any, schema: Mapping[str, Any], source: str) -> None:
@@ -86,7 +105,11 @@ def _sentence(error: ValidationError) -> str:
             f"{where} is {value!r}; {choose(str(value), [str(v) for v in error.validator_value])}"
         )
     told = error.schema.get("description", "")
-    meant = _number_meant(value, error.schema) or _list_meant(value, error.schema)
+    meant = (
+        _number_meant(value, error.schema)
+        or _list_meant(value, error.schema)
+        or _text_meant(value, error.schema)
+    )
     return (
         f"{where} is {value!r}, {_allowed(error.schema)} is allowed"
         + (f"; write {meant}" if meant else "")
@@ -102,6 +125,18 @@ def _number_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
         return repr(float(value)) if "." in repr(float(value)) else f"{float(value):.1e}"
     except ValueError:
         return None
+
+
+def _text_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """How to write text that YAML took for something else, such as a number or a date."""
+    if "string" not in _types(schema) or isinstance(value, str) or value is None:
+        return None
+    if isinstance(value, Mapping):
+        return "it in quotes, for YAML takes ': ' for a mapping"
+    if isinstance(value, list):
+        return None
+    text = f"'{str(value).lower() if isinstance(value, bool) else value}'"
+    return f"{text}, in quotes" + (f", or ./{value}" if "x-path" in schema else "")
 
 
 def _list_meant(value: Any, schema: Mapping[str, Any]) -> str | None:
@@ -133,10 +168,14 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             text += f" {sign} {schema[name]}"
     if "minItems" in schema or "minLength" in schema:
         text += " that is not empty"
+    if "maxLength" in schema:
+        text += f" of at most {schema['maxLength']} characters"
     if schema.get("uniqueItems"):
         text += " without repeats"
     if "pattern" in schema:
         text += " of letters, digits, '.', '_' and '-'"
+    if "not" in schema:
+        text += " without 20 repeats at its end"
     return text
 
 
@@ -209,6 +248,11 @@ def read_registry(path: str | Path, schema: Mapping[str, Any]) -> dict[str, dict
     return rows
 
 
+def _described(part: Mapping[str, Any]) -> str:
+    spared = part.get("x-remakes") is False
+    return part["description"] + (" A change makes nothing again." if spared else "")
+
+
 def describe(schema: Mapping[str, Any]) -> str:
     """The keys of a config or columns of a table as a markdown table."""
     lines = ["| key | value | what it says |", "|---|---|---|"]
@@ -220,7 +264,7 @@ def describe(schema: Mapping[str, Any]) -> str:
                 if "enum" in part
                 else _allowed(part)
             )
-            lines.append(f"| `{prefix}{name}` | {allowed} | {part['description']} |")
+            lines.append(f"| `{prefix}{name}` | {allowed} | {_described(part)} |")
             add(f"{prefix}{name}.", part.get("properties", {}))
 
     add("", schema["properties"])

@@ -257,6 +257,10 @@ def test_values_of_the_command_line_come_as_text(changed, load, refusal):
     assert (run.config["preflight"], run.config["seeds"], run.config["seed"]) == (False, [1, 2], 7)
     run = load(changed("demo", {"galleries": {"blur": "true"}, "sae.l0": "12"}))
     assert (run.config["galleries"], run.config["sae"]["l0"]) == ({"blur": True}, 12)
+    inner = {"rows.scenes": "12", "seeds": ["1", "2"], "datasets.edits": "null"}
+    config = load(changed("demo", inner)).config
+    assert (config["rows"]["scenes"], config["seeds"]) == (12, [1, 2])
+    assert config["datasets"]["edits"] is None
     told = refusal(changed("demo", {"preflight": "no way"}))
     assert "key preflight is 'no way', boolean is allowed" in told
 

@@ -109,6 +109,12 @@ FAULTS = [
     ),
     ({"beta_sweep.count": 1}, "key beta_sweep.count is 1, integer >= 2 is allowed"),
     ({"beta_sweep.epochs": KeyError}, "key beta_sweep.epochs is missing; it says: Passes over the"),
+    ({"datasets.train": 7}, "key datasets.train is 7, string or null is allowed; write '7', in qu"),
+    ({"models": ["SceneCLIP", True]}, "key models.1 is True, string is allowed; write 'true', in"),
+    ({"results": 2024}, "is allowed; write '2024', in quotes, or ./2024 (Folder that everything"),
+    ({"results": {"a": "b"}}, "is allowed; write it in quotes, for YAML takes ': ' for a mapping"),
+    ({"results": ""}, "key results is '', string that is not empty is allowed"),
+    ({"folders.coco": 7}, "key folders.coco is 7, string that is not empty is allowed; write '7'"),
     ({"sae.beta": "atuo"}, "key sae.beta is 'atuo', number or null >= 0 or 'auto' is allowed"),
     ({"sae.beta": "5e-4"}, "number or null >= 0 or 'auto' is allowed; write 0.0005"),
     (
@@ -209,6 +215,19 @@ STORE_FAULTS = [
     ({"models": ["CLIP", "SigLIP"]}, "key models has 2 names; a store made elsewhere is by one"),
     ({"store": "{}/images.npy"}, "key store is .*images.npy, which is not a folder; put images"),
     ({"datasets.transfer": [], "test_store": "{}"}, "key test_store is given without store; "),
+    (
+        {"folders": {"own": "{}", "own-test": "{}/."}},
+        "keys folders.own and folders.own-test are the same folder, /.*; leave the second out",
+    ),
+    ({"store": "{}", "test_store": "{}/"}, "keys store and test_store are the same folder, /"),
+    ({"store": "{}", "models": ["CLIPP"]}, "key models names CLIPP, but with store=.*mean CLIP"),
+    ({"store": "{}", "models": ["CLIP", "Mine"]}, "key models names Mine, but with store=/"),
+    ({"store": "{}", "datasets.edits": "fashion"}, "key datasets.edits names fashion, in whose"),
+    ({"models": [65 * "x"]}, "key models.0 is 'x+', string of at most 64 characters of letters"),
+    ({"models": ["a/b"]}, "key models.0 is 'a/b', string of at most 64 characters"),
+    ({"store": "$DATA/mine"}, "is not a folder.*; variables of the shell are not read here"),
+    ({"store": "~/no"}, "key store is /.*/no, which is not a folder; name a folder with img_emb/"),
+    ({"store": "mine"}, r"mine, which is not a folder \(looked for at /.*/mine\); name a folder"),
 ]
 
 
@@ -236,3 +255,27 @@ def test_a_wrong_row_of_source_store_gets_one_sentence(changed, tmp_path, change
     folders = {"own": "{}", "own-test": "{}"}
     found = refusal(changed("store", filled(OWN | {"folders": folders} | changes)))
     assert re.search(told, found), found
+
+
+def test_a_store_beside_the_call_is_told_where_a_directory_is_given(
+    changed, tmp_path, refusal, monkeypatch
+):
+    for name in ("call/mine", "there"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setenv("PWD", str(tmp_path / "call"))
+    monkeypatch.chdir(tmp_path / "there")
+    assert refusal(changed("store", {"store": "mine"})).startswith(
+        f"my.yaml: key store is mine, which is not a folder (looked for at {tmp_path}/there/mine; "
+        f"with --directory relative paths start there, and {tmp_path}/call/mine is a folder)"
+    )
+
+
+@pytest.mark.parametrize("name", [64 * "ab", 20 * "a"])
+@pytest.mark.parametrize("table", ["models", "datasets", "saes"])
+def test_a_name_that_makes_no_path_is_refused(copied, read, refusal, table, name):
+    path = copied / f"config/{table}.tsv"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, name + first[first.index("\t") :], *rest]))
+    found = refusal(read("demo"), copied)
+    assert "at most 64 characters of letters" in found
+    assert "without 20 repeats at its end is allowed" in found

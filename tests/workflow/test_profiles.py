@@ -7,7 +7,15 @@ import pytest
 import yaml
 
 # Keys that a profile takes from workflow/profiles/default, whose place it takes.
-SHARED = ("scheduler", "nolock", "rerun-incomplete", "show-failed-logs", "quiet")
+SHARED = (
+    "__use_yte__",
+    "__definitions__",
+    "scheduler",
+    "nolock",
+    "rerun-incomplete",
+    "show-failed-logs",
+    "quiet",
+)
 
 WITH_GPU = (
     *("embed_dataset", "embed_classes", "embed_edits", "embed_range"),

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from isoenergy.paths import name_of
+
 
 def _sentence(done):
     """What a user reads, after what Snakemake itself says of profile and config."""
@@ -49,6 +51,68 @@ def test_a_wrong_config_stops_with_one_sentence(workflow, root, tmp_path, change
     assert re.search(told, sentence), sentence
     assert "\n" not in sentence
     assert not (workflow.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "does not exist; did you mean "),
+        ("- a\n- b\n", "is a list; it needs keys at its top"),
+    ],
+)
+def test_a_config_that_snakemake_does_not_read_is_named(workflow, tmp_path, content, told):
+    path = tmp_path / "confg.yaml"
+    (tmp_path / "config.yaml").write_text("{}")
+    if content is not None:
+        path.write_text(content)
+    done = workflow.run("toy", "--configfile", str(path))
+    assert done.returncode == 1
+    sentence = _sentence(done)
+    assert sentence.startswith(f"error: config file {path} {told}")
+    assert "\n" not in sentence
+    assert "Traceback" not in done.stderr
+
+
+def test_a_call_without_a_profile_checks_what_yaml_reads(workflow, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("seed: 0\nseed: 1\n")
+    words = ("toy", "--dry-run", "--workflow-profile", "none")
+    assert "seed is given twice, on lines 1 and 2" in _sentence(
+        workflow.run(*words, "--configfile", str(path))
+    )
+    assert "store=2024 is read as a number; write --config store=./2024" in _sentence(
+        workflow.run(*words, "--config", "store=2024")
+    )
+
+
+def test_keys_with_dots_are_taken_and_a_home_that_takes_no_files_is_no_hindrance(
+    workflow, root, tmp_path
+):
+    (tmp_path / "home").touch()
+    words = (
+        "--dry-run",
+        "table_06",
+        "--quiet",
+        "host",
+        "--configfile",
+        str(root / "config/ci.yaml"),
+    )
+    done = workflow.run(
+        *words, "--config", "rows.scenes=3001", "embed.dtype=float32", HOME=str(tmp_path / "home")
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (workflow.folder / ".snakemake/caches/snakemake").is_dir()
+    wrong = workflow.run(*words, "--config", "rows.scenes=-1", "embed.dtyp=float32")
+    assert "unknown key embed.dtyp; " in _sentence(wrong)
+
+
+@pytest.mark.parametrize("name", [200 * "x", "my #1 run"])
+def test_a_store_with_a_name_that_is_no_wildcard_is_planned(workflow, tmp_path, name):
+    (tmp_path / name / "img_emb").mkdir(parents=True)
+    given = f"store='{tmp_path}/{name}'"
+    done = workflow.run("--dry-run", "figure_02", "--quiet", "host", "--config", given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name_of(name)}/SAE/seed0/sae.safetensors" in done.stdout + done.stderr
 
 
 def test_a_target_that_does_not_exist_stops_with_one_sentence(workflow, root):

@@ -5,8 +5,8 @@ import contextlib
 import io
 import re
 
+from isoenergy.command_line import check_entries
 from isoenergy.config import load_run
-from isoenergy.errors import InputError
 from isoenergy.estimate import disk, estimate, rounded
 from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.foresight import foresee, store_notes, training_notes
@@ -22,7 +22,7 @@ from isoenergy.preflight import (
 )
 from isoenergy.queued import cancel_left, enlist
 from isoenergy.run import NEEDS
-from isoenergy.schema import choose
+from isoenergy.schema import choose, load_schema
 from isoenergy.seeds import derive_seed
 
 
@@ -62,6 +62,12 @@ def check_profile(arguments):
     )
 
 
+def check_given():
+    """Check what --config says, also where no profile has (scripts/check_call.py)."""
+    schema = load_schema(Path(workflow.basedir, "schemas/config.schema.yaml"))
+    check_entries(workflow.config_settings.config_args, schema)
+
+
 def start_in_queue():
     """A job of a cluster does not end with the run that sent it, but starts for no other one."""
     owner = os.environ.pop("ISOENERGY_RUN", None)
@@ -79,10 +85,13 @@ def in_queue():
 
 
 try:
+    check_given()
     RUN = load_run(config, CONFIG_FILE, REPOSITORY)
     check_name(RUN.results)
 except InputError as error:
     stop(error)
+# Jobs read it there.
+config["results"] = RUN.results
 
 COMMAND_LINE = read_command_line()
 RESULTS = RUN.results
@@ -148,6 +157,14 @@ def code_for_saes(script):
         return code(script, sorted({RUN.saes[sae]["architecture"] for sae in saes}))
 
     return of
+
+
+def untracked(value):
+    """A param that no file depends on: when it changes, nothing is made again.
+
+    Snakemake compares no params of functions that take what a job asks for.
+    """
+    return lambda wildcards, threads: value
 
 
 def seed_of(*parts):

@@ -2,6 +2,13 @@
 
 # Data sets whose pictures are fetched from a list of links, a range of it per job.
 FETCHED = [name for name in RUN.datasets if RUN.is_fetched(name)]
+FETCHING = {
+    key: value
+    for key, value in RUN.config["download"].items()
+    if key not in ("lists", "server", "sample", "range")
+}
+# Of these, what pictures depend on.
+FETCHED_BY = {key: value for key, value in FETCHING.items() if key in RUN.remaking["download"]}
 
 
 rule write_scenes:
@@ -51,13 +58,16 @@ rule download_file:
         **resources_of("download_file"),
     params:
         code("data/download_file.py"),
-        urls=lambda w: addresses(w.file),
+        # Whatever way it comes, the file is the one of this digest.
+        urls=lambda w, threads: addresses(w.file),
         size=lambda w: RUN.downloads[w.file]["bytes"],
         digest=lambda w: RUN.downloads[w.file]["digest"],
-        downloading={
-            key: RUN.config["download"][key]
-            for key in ("timeout", "shard_seconds", "retries", "pause", "private_addresses")
-        },
+        downloading=untracked(
+            {
+                key: RUN.config["download"][key]
+                for key in ("timeout", "shard_seconds", "retries", "pause", "private_addresses")
+            }
+        ),
     script:
         "../../scripts/data/download_file.py"
 
@@ -170,15 +180,12 @@ rule fetch_range:
         **resources_of("fetch_range"),
     params:
         code("data/fetch_range.py"),
+        FETCHED_BY,
         # What a killed job has fetched stays here for the next one.
         work=lambda w: f"{DATA}/ranges/{w.part}.work".format(dataset=w.dataset),
         start=lambda w: int(w.part) * RUN.config["download"]["range"],
         rows=RUN.config["download"]["range"],
-        fetching={
-            key: value
-            for key, value in RUN.config["download"].items()
-            if key not in ("lists", "server", "sample", "range")
-        },
+        fetching=untracked(FETCHING),
         transparency=RUN.config["transparency"],
     script:
         "../../scripts/data/fetch_range.py"

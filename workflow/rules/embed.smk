@@ -4,6 +4,8 @@
 SCATTERED = [name for name in RUN.datasets if RUN.is_scattered(name)]
 WHOLE = [n for n in RUN.datasets if not RUN.adopted(n) and n not in SCATTERED]
 EMBEDDING = {key: value for key, value in RUN.config["embed"].items() if key != "range"}
+# Of these, what vectors depend on.
+EMBEDDED_BY = {key: value for key, value in EMBEDDING.items() if key in RUN.remaking["embed"]}
 
 
 rule train_encoder:
@@ -70,12 +72,13 @@ rule embed_dataset:
         code("embed/embed_dataset.py"),
         # So that an encoder that was changed in its folder embeds again.
         state_of_checkpoint,
+        EMBEDDED_BY,
         # What a killed job has finished stays here for the next one.
         work=f"{STORE}/parts.work",
         dataset=lambda w: w.dataset,
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         encoder=encoder_of,
-        embedding=EMBEDDING,
+        embedding=untracked(EMBEDDING),
     script:
         "../../scripts/embed/embed_dataset.py"
 
@@ -147,12 +150,13 @@ rule embed_range:
         code("embed/embed_range.py"),
         # So that an encoder that was changed in its folder embeds again.
         state_of_checkpoint,
+        EMBEDDED_BY,
         # What a killed job has finished stays here for the next one.
         work=f"{STORE}/ranges/{{part}}.work",
         dataset=lambda w: w.dataset,
         kind=lambda w: RUN.datasets[w.dataset]["kind"],
         encoder=encoder_of,
-        embedding=EMBEDDING,
+        embedding=untracked(EMBEDDING),
         first=lambda w: int(w.part) * parts_per_job(),
         # How many pictures there are is not sure before they are there: the last takes what is left.
         parts=lambda w: (None if w.part == RUN.embedding_ranges(w.dataset)[-1] else parts_per_job()),

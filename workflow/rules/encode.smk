@@ -21,7 +21,7 @@ rule encode_store:
         **resources_of("encode_store"),
     params:
         code_for_saes("encode/encode_store.py"),
-        block=RUN.config["encode"]["block"],
+        block=untracked(RUN.config["encode"]["block"]),
         each=each_seed(
             weights=f"{SAE}/sae.safetensors",
             codes=f"{CODES}/codes.json",

@@ -344,7 +344,7 @@ rule measure_sweep:
         code_for_saes("measure/measure_sweep.py"),
         folder=SWEEP_FOLDER,
         betas=lambda w: [float(beta) for beta in RUN.sweep_betas()],
-        block=RUN.config["encode"]["block"],
+        block=untracked(RUN.config["encode"]["block"]),
         tau=RUN.config["measure"]["tau"],
         what=lambda w: f"sweep of beta with {w.model} {w.sae}",
     script:

@@ -23,6 +23,7 @@ from isoenergy.measure.sae import FACTOR_METRICS, SAE_METRICS, SAE_TABLES
 from isoenergy.measure.selection import SELECTED_BETA, SELECTION_METRICS
 from isoenergy.measure.stability import STABILITY_METRICS
 from isoenergy.measure.toy import TOY_METRICS
+from isoenergy.paths import links_in, state_of
 
 
 def files(folder, metrics):
@@ -90,13 +91,8 @@ def parts_per_job():
     return RUN.config["embed"]["range"] // RUN.config["embed"]["part"]
 
 
-def state_of(paths):
-    """Names, sizes and times of files that are not of the results and are read where they lie.
-
-    As a param they have a job made again when they change; of what is on the hub there are none.
-    """
-    told = [(path, path.stat()) for path in paths]
-    return [f"{path.name} {state.st_size} {state.st_mtime_ns}" for path, state in told]
+# As a param, the state of files that are not of the results and are read where they lie has a job
+# made again when they change; of what is on the hub there are none.
 
 
 def state_of_checkpoint(wildcards):
@@ -109,7 +105,9 @@ def state_of_checkpoint(wildcards):
 def state_of_folder(wildcards):
     """The state of what lists a data set that is read from a folder of the user."""
     row, folder = RUN.datasets[wildcards.dataset], RUN.config["folders"].get(wildcards.dataset)
-    return state_of(listing_files(folder, row["source"], row["split"])) if folder else []
+    if not folder:
+        return []
+    return state_of(listing_files(folder, row["source"], row["split"])) + links_in(folder)
 
 
 def state_of_links(wildcards):

@@ -46,8 +46,8 @@ rule write_report:
         ],
         notes=training_notes(RUN),
         config_file=CONFIG_FILE,
-        options=OPTIONS,
-        config=RUN.config,
+        options=untracked(OPTIONS),
+        config=RUN.remaking,
     script:
         "../../scripts/report/write_report.py"
 
@@ -78,7 +78,7 @@ rule write_comparison:
         code("report/write_comparison.py"),
         titles={name: RUN.targets[name]["title"] for name in RUN.targets_of("table")},
         config_file=CONFIG_FILE,
-        options=OPTIONS,
-        config=RUN.config,
+        options=untracked(OPTIONS),
+        config=RUN.remaking,
     script:
         "../../scripts/report/write_comparison.py"

@@ -26,7 +26,7 @@ rule train_sae:
     params:
         code_for_saes("train/train_saes.py"),
         saes=trainings,
-        memory=RUN.config["sae_training"]["memory"],
+        memory=untracked(RUN.config["sae_training"]["memory"]),
         processes=RUN.config["sae_training"]["processes"],
     script:
         "../../scripts/train/train_saes.py"

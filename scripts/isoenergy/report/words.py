@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isoenergy.command_line import typed
 from isoenergy.render.tables import TABLES
 
 # Significant digits on the page; the csv files hold all.
@@ -87,7 +88,11 @@ def command_options(config_files: Sequence[str], changes: Mapping[str, Any]) -> 
     ' --configfile config/demo.yaml --config seed=1'
     """
     words = ["--configfile", *config_files] if config_files else []
-    words += ["--config", *(f"{key}={value}" for key, value in changes.items())] if changes else []
+    words += (
+        ["--config", *(f"{key}={typed(value)}" for key, value in changes.items())]
+        if changes
+        else []
+    )
     return "".join(f" {shlex.quote(word)}" for word in words)
 
 
