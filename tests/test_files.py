@@ -254,7 +254,12 @@ def test_a_broken_array_is_told_with_the_way_out(tmp_path, name, made):
 
 
 @pytest.mark.parametrize(
-    "header", ["{'descr': '<f4', 'shape': (2,", "{'descr': '<f4', 'shape': (1" + "0" * 30, "(" * 90]
+    "header",
+    [
+        *("{'descr': '<f4', 'shape': (2,", "{'descr': '<f4', 'shape': (1" + "0" * 30, "(" * 90),
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (True, 9)}",
+        "{'descr': '<,4', 'fortran_order': False, 'shape': (9,)}",
+    ],
 )
 def test_an_array_with_a_spoilt_header_is_refused(tmp_path, header):
     write_npy(tmp_path / "x.npy", np.zeros(9))

@@ -77,6 +77,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 # What may stand in the place of a file, for messages.
+# What numpy raises where a header is spoilt; it is read as Python, but as literals alone.
+_UNREADABLE = (
+    *(ValueError, TypeError, OSError, EOFError, OverflowError),
+    *(TokenError, SyntaxError, MemoryError, RecursionError),
+)
+# So does numpy say what it would have to unpickle.
+_OBJECTS = "Python objects"
 _NO_FILES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -215,7 +222,12 @@ def open_npy(path: str | Path) -> np.ndarray:
     check_file(path)
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError, TokenError) as error:
+    except _UNREADABLE as error:
+        if _OBJECTS in str(error):
+            raise InputError(
+                f"{path} cannot be read as a .npy array (it holds Python objects, which are never "
+                "unpickled); save it again as numbers"
+            ) from None
         raise InputError(f"{path} cannot be read as a .npy array {_reason(path, error)}") from None
 
 
