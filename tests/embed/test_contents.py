@@ -66,6 +66,12 @@ def test_few_rows_that_differ_are_told():
     assert scanned(image[np.arange(40) // 5], unit(seed=2)) == []
 
 
+def test_pairs_that_repeat_others_are_told():
+    image, text = unit(seed=1), unit(seed=2)
+    rows = np.arange(40) % 30
+    assert scanned(image[rows], text[rows]) == ["10 of the 40 pairs of image repeat others"]
+
+
 def test_the_pairs_that_saes_are_trained_on_are_no_second_store():
     image, text = unit(seed=1), unit(seed=2)
     for order in (np.arange(40), np.arange(40)[::-1]):

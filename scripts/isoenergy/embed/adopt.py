@@ -9,14 +9,14 @@ from typing import Any
 
 from isoenergy.embed.contents import peek, scan
 from isoenergy.embed.layout import find_arrays, part_number
-from isoenergy.embed.metadata import check_ids, check_schema
+from isoenergy.embed.metadata import check_captions, check_ids, check_schema
 from isoenergy.embed.rows import CHECKED, Rows
 from isoenergy.embed.store import FORMAT, check_shapes, encoder_of, open_arrays
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, write_json
 from isoenergy.progress import LOG
 
-# Ids of so many rows are read in a moment.
+# Ids and captions of so many rows are read in a moment.
 _FEW_IDS = 100_000
 
 
@@ -57,6 +57,7 @@ def inspect_store(path: str | Path, normalise: bool, beside: str | Path | None =
     check_schema(path, parts)
     if len(sides[0]) <= _FEW_IDS:
         check_ids(path, len(sides[0]), {})
+        check_captions(path)
     notes += peek(*sides, others, str(beside))
     return Inspected(*sides, tuple(notes))
 
@@ -95,6 +96,7 @@ def adopt_store(
     sides = _open(path, normalise, _description(path))
     others = _open_beside(path, sides[0], normalise, beside)
     ids = check_ids(path, len(sides[0]), {})
+    check_captions(path)
     notes = scan(*sides, others, str(beside))
     # Of a store that a first look sees whole it was said before.
     for note in notes if len(sides[0]) > CHECKED else ():
