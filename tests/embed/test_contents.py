@@ -112,6 +112,16 @@ def test_what_is_doubtful_is_kept_with_the_store(tmp_path, caplog):
         assert seen != (f"note: {told}" in caplog.text)
 
 
+def test_a_second_store_of_few_pairs_is_doubtful(tmp_path):
+    first = write_plain(tmp_path / "first", unit(300), unit(300, seed=1))
+    few = write_plain(tmp_path / "few", unit(255, seed=2), unit(255, seed=3))
+    told = f"{few} has only 255 pairs, so that most of what is measured on them is chance"
+    assert inspect_store(few, False, first).notes == (told,)
+    adopt_store(few, tmp_path / "adopted/store.json", "few", False, first)
+    assert open_store(tmp_path / "adopted").description["notes"] == [told]
+    assert inspect_store(first, False).notes == ()
+
+
 def test_links_to_one_file_are_told_at_first_look(tmp_path, sentence):
     first = write_plain(tmp_path / "first", unit(2 * CHECKED), unit(2 * CHECKED, seed=1))
     for name in ("twins", "second"):

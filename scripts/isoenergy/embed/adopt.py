@@ -18,6 +18,8 @@ from isoenergy.progress import LOG
 
 # Ids and captions of so many rows are read in a moment.
 _FEW_IDS = 100_000
+# Recall is told in batches of so many pairs; of fewer, most numbers are chance.
+_FEW_PAIRS = 256
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def inspect_store(path: str | Path, normalise: bool, beside: str | Path | None =
     parts = list(zip(find_arrays(path)["image"], sides[0].lengths, strict=True))
     notes = [*_told_types(sides), *_told_start(parts[0][0])]
     others = _open_beside(path, sides[0], normalise, beside)
+    notes += _told_few(path, len(sides[0]), others)
     check_schema(path, parts)
     if len(sides[0]) <= _FEW_IDS:
         check_ids(path, len(sides[0]), {})
@@ -97,7 +100,7 @@ def adopt_store(
     others = _open_beside(path, sides[0], normalise, beside)
     ids = check_ids(path, len(sides[0]), {})
     check_captions(path)
-    notes = scan(*sides, others, str(beside))
+    notes = [*_told_few(path, len(sides[0]), others), *scan(*sides, others, str(beside))]
     # Of a store that a first look sees whole it was said before.
     for note in notes if len(sides[0]) > CHECKED else ():
         LOG.warning("note: %s", note)
@@ -181,6 +184,13 @@ def _told_start(first: Path) -> list[str]:
     if not part_number(first):
         return []
     return [f"the first part is {first}; any before it would be missing"]
+
+
+def _told_few(path: Path, pairs: int, others: tuple[Rows, Rows] | None) -> list[str]:
+    """Of a second store; of the first its batches of training are told."""
+    if others is None or pairs >= _FEW_PAIRS:
+        return []
+    return [f"{path} has only {pairs} pairs, so that most of what is measured on them is chance"]
 
 
 def _description(folder: Path) -> Mapping[str, Any]:
