@@ -152,7 +152,7 @@ def test_parts_have_the_same_columns(tmp_path, sentence):
     write(tmp_path, {"id": ["a"], "caption": ["x"]}, {"id": ["b"]})
     told = sentence(check_schema, tmp_path, [(tmp_path / "image.npy", 2)])
     assert "metadata_0001.parquet has no column caption and metadata_0000.parquet has one" in told
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)
     write(tmp_path, {"id": ["a"]}, {"caption": ["x"]})
     assert "0001.parquet has no column id" in sentence(read_metadata, tmp_path, 2)
 
@@ -185,7 +185,7 @@ def test_one_part_in_two_spellings_is_refused(tmp_path, sentence):
 def test_what_is_no_parquet_is_told(tmp_path, content):
     write(tmp_path, {"id": ["a"]})
     (tmp_path / "metadata/metadata_0000.parquet").write_bytes(content)
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)
     for read in (check_ids, read_metadata):
         with pytest.raises(InputError, match=r"metadata_0000\.parquet cannot be read as parquet"):
             read(*([tmp_path, 1, {}] if read is check_ids else [tmp_path, 1]))
@@ -195,4 +195,4 @@ def test_a_pipe_in_the_place_of_metadata_is_not_opened(tmp_path, sentence):
     (tmp_path / "metadata").mkdir()
     os.mkfifo(tmp_path / "metadata/metadata_0000.parquet")
     assert "metadata_0000.parquet is a named pipe" in sentence(read_metadata, tmp_path, 1)
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)

@@ -56,7 +56,10 @@ def check_schema(location: Path, parts: Sequence[tuple[Path, int]]) -> None:
 
 
 def has_captions(location: Path) -> bool:
-    """Whether metadata has a column of captions; False for what is broken, which is refused later.
+    """Whether metadata has a column of captions.
+
+    True of what is broken as well: why it is so is then told by the check of its store, in the
+    place of captions that there are none.
 
     Parameters
     ----------
@@ -66,8 +69,8 @@ def has_captions(location: Path) -> bool:
     try:
         schemas = [_open(path).schema_arrow for path in find_metadata(location)]
     except InputError:
-        return False
-    return bool(schemas) and all(CAPTION in schema.names for schema in schemas)
+        return True
+    return any(CAPTION in schema.names for schema in schemas)
 
 
 def read_metadata(location: Path, n: int) -> pd.DataFrame:
