@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import pickle
+import resource
 import stat
 from pathlib import Path
 
@@ -254,7 +255,12 @@ def test_a_broken_array_is_told_with_the_way_out(tmp_path, name, made):
 
 
 @pytest.mark.parametrize(
-    "header", ["{'descr': '<f4', 'shape': (2,", "{'descr': '<f4', 'shape': (1" + "0" * 30, "(" * 90]
+    "header",
+    [
+        *("{'descr': '<f4', 'shape': (2,", "{'descr': '<f4', 'shape': (1" + "0" * 30, "(" * 90),
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (True, 9)}",
+        "{'descr': '<,4', 'fortran_order': False, 'shape': (9,)}",
+    ],
 )
 def test_an_array_with_a_spoilt_header_is_refused(tmp_path, header):
     write_npy(tmp_path / "x.npy", np.zeros(9))
@@ -263,6 +269,19 @@ def test_an_array_with_a_spoilt_header_is_refused(tmp_path, header):
     with pytest.raises(InputError, match=r"x\.npy cannot be read as a \.npy array") as told:
         open_npy(tmp_path / "x.npy")
     assert "\n" not in str(told.value)
+
+
+def test_a_store_of_many_parts_is_opened_under_the_usual_limit(tmp_path):
+    write_npy(tmp_path / "x.npy", np.zeros(9))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        parts = [open_npy(tmp_path / "x.npy") for _ in range(120)]
+        assert {part.shape for part in parts} == {(9,)}
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert most == (limits[1], limits[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_json_that_is_nested_without_end_is_refused(tmp_path):

@@ -132,6 +132,14 @@ def test_sizes_that_do_not_fit_name_the_key_to_lower(own, monkeypatch, changes, 
     assert too_large(own(), True, False, HERE) is None
 
 
+def test_what_lowering_one_key_does_not_mend_is_told(own, monkeypatch):
+    run = own()
+    monkeypatch.setattr("isoenergy.sizes.shape_of", lambda folder: (600, 40_000))
+    told = too_large(run, True, False, HERE)
+    assert "and this machine has 16 GB; at its lowest it leaves 6" in told
+    assert told.endswith("so lower others too, or take narrower embeddings or a larger machine")
+
+
 def test_a_fault_of_memory_says_how_to_start_all_the_same(own):
     (fault,), _ = seen(own(sae__expansion=10**9))
     assert fault.endswith("or pass --config preflight=false to start all the same")

@@ -129,6 +129,7 @@ def test_what_a_sentence_of_ours_was_raised_from_is_told_instead(monkeypatch, tm
 
     (tmp_path / "a.npy").touch()
     monkeypatch.setattr("numpy.lib.format.open_memmap", refuse)
+    (tmp_path / "a.npy").touch()
     error = _raised(lambda: open_npy(tmp_path / "a.npy"))
     assert isinstance(error, InputError)
     assert explain(error).startswith(f"{tmp_path / 'a.npy'} cannot be opened: too many files")

@@ -101,7 +101,7 @@ def adopt_stores(
     ------
     InputError
         If stores and other data sets are mixed, there are several models, a folder is not told
-        or none, or two stores are one.
+        or none, fewer rows are asked of a store, or two stores are one.
     """
     parts = config["datasets"]
     told = [parts["train"], *parts["transfer"]]
@@ -123,6 +123,11 @@ def adopt_stores(
                 "machine"
             )
         _check_folder(source, _key_of(config, name), config["folders"][name])
+        if name in config["rows"]:
+            raise InputError(
+                f"{source}: key rows.{name} is {config['rows'][name]}, but a store made elsewhere "
+                "is read whole; leave the key out, or store as many pairs as are wanted"
+            )
     if len(config["models"]) > 1:
         raise InputError(
             f"{source}: key models has {len(config['models'])} names; a store made elsewhere is "

@@ -13,12 +13,14 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from isoenergy.demand import training_memory
 from isoenergy.embed.contents import scan
 from isoenergy.embed.rows import Rows, check_array, check_rows
 from isoenergy.embed.store import check_shapes
 from isoenergy.encode.codes import Codes
 from isoenergy.encode.encode import encode_rows
 from isoenergy.errors import InputError
+from isoenergy.memory import gigabytes, machine_memory
 from isoenergy.progress import Progress
 from isoenergy.train.fit import Training, fit_together, start
 from isoenergy.train.sae import SAE
@@ -83,8 +85,9 @@ def train_on_arrays(
     InputError
         One sentence for: what is no array of floating-point numbers, unequal rows or widths, values
         that are not finite, rows that are not of unit norm, sides whose rows are all equal or those
-        of the other, fewer pairs than a batch, an unknown
-        name, a number that is not allowed, alignment without beta or beta without alignment.
+        of the other, fewer pairs than a batch, more atoms than this machine's memory holds, an
+        unknown name, a number that is not allowed, alignment without beta or beta without
+        alignment.
     """
     _check_number("beta", beta or 0, "from 0", lambda found: found >= 0)
     for name, number in {"peak_rate": peak_rate, "clip_norm": clip_norm}.items():
@@ -97,7 +100,11 @@ def train_on_arrays(
             f"beta is {beta} and alignment is None; give alignment='masked_cosine' for SAE-A, or "
             "no beta for an SAE without alignment"
         )
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed is {seed!r}; allowed are whole numbers")
     images, texts = _check_pairs(image, text)
+    if len(images) == 1:
+        raise InputError("there is 1 pair; an SAE is trained on many")
     for note in scan(images, texts, scale=_SCALE):
         warnings.warn(note, stacklevel=2)
     if len(images) < batch_size:
@@ -107,6 +114,7 @@ def train_on_arrays(
         )
     dim = images.shape[1]
     size = (dim, _EXPANSION * dim if n_atoms is None else n_atoms, l0)
+    _check_memory(*size, batch_size)
     training = Training(epochs, batch_size, peak_rate, clip_norm, alignment, beta)
     one = start(architecture, size, training, seed, None, f"train {architecture}")
     fit_together([one], images, texts, "")
@@ -148,7 +156,8 @@ def _check_pairs(image: np.ndarray, text: np.ndarray) -> tuple[Rows, Rows]:
     """Rows of two arrays whose shapes and types are checked as those of a store are."""
     rows = {}
     for name, array in {"image": image, "text": text}.items():
-        if not isinstance(array, np.ndarray):
+        # Rows of masked arrays would be read with what their mask hides.
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
             raise InputError(
                 f"{name} is a {type(array).__name__}; allowed is a numpy array of shape (pairs, "
                 "width)"
@@ -160,6 +169,15 @@ def _check_pairs(image: np.ndarray, text: np.ndarray) -> tuple[Rows, Rows]:
         told = " and ".join(f"{name} is {kind}" for name, kind in cast.items())
         warnings.warn(f"{told}, read as float32", stacklevel=3)
     return rows["image"], rows["text"]
+
+
+def _check_memory(dim: int, n_atoms: int, l0: int, batch_size: int) -> None:
+    needed, memory = training_memory(0, dim, n_atoms, l0, batch_size, 4), machine_memory()
+    if needed > memory.size:
+        raise InputError(
+            f"n_atoms is {n_atoms}, so that training takes at least {gigabytes(needed)} of memory, "
+            f"and {memory.where} has {gigabytes(memory.size)}; lower it, or batch_size"
+        )
 
 
 def _check_whole(name: str, number: int) -> None:

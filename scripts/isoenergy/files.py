@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import resource
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -77,6 +79,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 # What may stand in the place of a file, for messages.
+# What numpy raises where a header is spoilt; it is read as Python, but as literals alone.
+_UNREADABLE = (
+    *(ValueError, TypeError, OSError, EOFError, OverflowError),
+    *(TokenError, SyntaxError, MemoryError, RecursionError),
+)
+# So does numpy say what it would have to unpickle.
+_OBJECTS = "Python objects"
 _NO_FILES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -215,8 +224,29 @@ def open_npy(path: str | Path) -> np.ndarray:
     check_file(path)
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError, TokenError) as error:
+    except _UNREADABLE as error:
+        if getattr(error, "errno", None) == errno.EMFILE and _may_open_more():
+            return open_npy(path)
+        if _OBJECTS in str(error):
+            raise InputError(
+                f"{path} cannot be read as a .npy array (it holds Python objects, which are never "
+                "unpickled); save it again as numbers"
+            ) from None
         raise InputError(f"{path} cannot be read as a .npy array {_reason(path, error)}") from None
+
+
+def _may_open_more() -> bool:
+    """Raise the number of files that may be open as far as is allowed; False where it is there.
+
+    Every part of a store is an open file, and the usual limit of 1,024 is that of 500 pairs of
+    parts.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == most:
+        return False
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] != allowed
 
 
 def write_parquet(path: str | Path, table: Any) -> None:

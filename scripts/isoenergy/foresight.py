@@ -11,6 +11,7 @@ from isoenergy.estimate import shape_of
 from isoenergy.files import read_json
 from isoenergy.memory import Memory, too_large
 from isoenergy.run import Run
+from isoenergy.system_errors import explain
 
 # Fewer steps leave an SAE near where it started, and alignment without effect.
 FEW_STEPS = 200
@@ -137,7 +138,7 @@ def _look(run: Run, name: str, trains: bool) -> Looked:
     try:
         inspected = inspect_store(folder, run.config["normalise"], beside)
     except InputError as error:
-        return Looked(name, f"refused: {folder}", str(error), ())
+        return Looked(name, f"refused: {folder}", explain(error) or str(error), ())
     rows, dim = inspected.image.shape
     state, fault = f"{rows:,} rows of {dim} in {folder}", None
     if name == run.train and trains and (told := too_few(run, rows)):

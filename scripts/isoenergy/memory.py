@@ -115,10 +115,16 @@ def too_large(run: Run, saes: bool, toys: bool, memory: Memory) -> str | None:
         if row["expansion"]:
             told = f"config/saes.tsv: {sae} has expansion {row['expansion']}"
             lower[told] = left(saes={**run.saes, sae: {**row, "expansion": 1}})
+    key = min(lower, key=lower.__getitem__)
+    way_out = "lower it"
+    if lower[key] > memory.size:
+        way_out = (
+            f"at its lowest it leaves {gigabytes(lower[key])}, so lower others too, or take "
+            "narrower embeddings or a larger machine"
+        )
     return (
-        f"{min(lower, key=lower.__getitem__)}, so that {largest.what} takes at least "
-        f"{gigabytes(largest.memory)} of memory, and {memory.where} has "
-        f"{gigabytes(memory.size)}; lower it"
+        f"{key}, so that {largest.what} takes at least {gigabytes(largest.memory)} of memory, and "
+        f"{memory.where} has {gigabytes(memory.size)}; {way_out}"
     )
 
 

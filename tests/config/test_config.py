@@ -184,7 +184,7 @@ def test_galleries_are_of_the_first_siglip_model_else_of_the_last(changed, load,
 
 
 @pytest.mark.parametrize(
-    ("columns", "captions"), [(["id"], False), (["caption", "id"], True), (None, False)]
+    ("columns", "captions"), [(["id"], False), (["caption", "id"], True), (None, True)]
 )
 def test_a_store_has_galleries_where_it_has_captions(changed, load, tmp_path, columns, captions):
     metadata = tmp_path / "mine/metadata"

@@ -82,6 +82,10 @@ FAULTS = [
     ({"toy.toy-1.tau_1": 0.3}, "key toy.toy-1: tau_1 is 0.3 and tau_2 0.4; allowed is 0 < tau_2"),
     ({"toy.toy-2.active": 99}, "key toy.toy-2: active is 99; allowed is 2.."),
     ({"toy.toy-2.n_atoms": 5}, "and toy.toy-2.n_atoms 5; allowed is 1..K"),
+    (
+        {"measure.insertion": 10**9},
+        "key measure.insertion is 1000000000, integer >= 1 <= 10000 is",
+    ),
     ({"toy.saes": ["SAE", "SAEA"]}, "key toy.saes names SAEA; allowed are SAE, SAE-A"),
     (
         {"toy.toy-1.distance_reading": "whole"},
@@ -223,6 +227,10 @@ STORE_FAULTS = [
     ({"store": "{}", "models": ["CLIPP"]}, "key models names CLIPP, but with store=.*mean CLIP"),
     ({"store": "{}", "models": ["CLIP", "Mine"]}, "key models names Mine, but with store=/"),
     ({"store": "{}", "datasets.edits": "fashion"}, "key datasets.edits names fashion, in whose"),
+    (
+        {"rows": {"own": 100}},
+        "key rows.own is 100, but a store made elsewhere is read whole; leave",
+    ),
     ({"models": [65 * "x"]}, "key models.0 is 'x+', string of at most 64 characters of letters"),
     ({"models": ["a/b"]}, "key models.0 is 'a/b', string of at most 64 characters"),
     ({"store": "$DATA/mine"}, "is not a folder.*; variables of the shell are not read here"),

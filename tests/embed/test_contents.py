@@ -66,6 +66,12 @@ def test_few_rows_that_differ_are_told():
     assert scanned(image[np.arange(40) // 5], unit(seed=2)) == []
 
 
+def test_pairs_that_repeat_others_are_told():
+    image, text = unit(seed=1), unit(seed=2)
+    rows = np.arange(40) % 30
+    assert scanned(image[rows], text[rows]) == ["10 of the 40 pairs of image repeat others"]
+
+
 def test_the_pairs_that_saes_are_trained_on_are_no_second_store():
     image, text = unit(seed=1), unit(seed=2)
     for order in (np.arange(40), np.arange(40)[::-1]):
@@ -104,6 +110,16 @@ def test_what_is_doubtful_is_kept_with_the_store(tmp_path, caplog):
         adopt_store(folder, tmp_path / "adopted/store.json", "mine", False)
         assert open_store(tmp_path / "adopted").description["notes"] == [told]
         assert seen != (f"note: {told}" in caplog.text)
+
+
+def test_a_second_store_of_few_pairs_is_doubtful(tmp_path):
+    first = write_plain(tmp_path / "first", unit(300), unit(300, seed=1))
+    few = write_plain(tmp_path / "few", unit(255, seed=2), unit(255, seed=3))
+    told = f"{few} has only 255 pairs, so that most of what is measured on them is chance"
+    assert inspect_store(few, False, first).notes == (told,)
+    adopt_store(few, tmp_path / "adopted/store.json", "few", False, first)
+    assert open_store(tmp_path / "adopted").description["notes"] == [told]
+    assert inspect_store(first, False).notes == ()
 
 
 def test_links_to_one_file_are_told_at_first_look(tmp_path, sentence):

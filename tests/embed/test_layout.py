@@ -57,6 +57,12 @@ def test_plain_files_may_have_metadata(tmp_path):
     assert open_store(folder).metadata()["caption"].iloc[5] == "caption 5"
 
 
+def test_columns_in_the_place_of_rows_are_told(tmp_path, sentence):
+    folder = write_plain(tmp_path / "mine", unit(40).T, unit(40, seed=1).T)
+    told = sentence(inspect_store, folder, False)
+    assert "image.npy: columns have unit norm in the place of rows; save the transposed" in told
+
+
 def test_normalise_and_its_refusal_hold_for_plain_files(tmp_path, sentence):
     folder = write_plain(tmp_path / "mine", text=3 * unit(seed=2))
     path = tmp_path / "adopted/store.json"
@@ -96,7 +102,7 @@ def _only_archive(folder, trap):
 
 
 UNREADABLE = {
-    "object array": (_object_array, "text.npy cannot be read as a .npy array"),
+    "object array": (_object_array, "(it holds Python objects, which are never unpickled); save"),
     "pickle": (_bare_pickle, "text.npy cannot be read as a .npy array"),
     "archive": (_archive, "text.npy cannot be read as a .npy array"),
     "npz": (_only_archive, "has no text.npy (it has image.npy, text.npz); a store holds"),
@@ -211,6 +217,42 @@ def test_parts_are_numbered_one_after_another_or_by_their_first_rows(tmp_path, r
         f"the first part is {tmp_path}/img_emb/img_emb_{first}.npy" in note
         for note in inspected.notes
     ] == [True] * notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ({"0000": 4, "0004": 3, "0009": 2}, "img_emb_0004.npy is followed by img_emb_0009.npy; "),
+        ({"0004": 3, "0007": 2}, "img_emb_0004.npy begins with row 4, as parts are numbered by"),
+    ],
+    ids=["in between", "at the start"],
+)
+def test_a_part_that_is_missing_is_told_where_numbers_are_first_rows(
+    tmp_path, rows, told, sentence
+):
+    assert told in sentence(inspect_store, write_rows(tmp_path, rows), False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("img_emb_0001.NPY", "img_emb_0001.npz", "img_emb_0001.npy.gz", "img_emb_0001.npy.part"),
+        *("img_emb_0001.pt", "img_emb-0001.npy", "image_emb_0001.npy", "text_emb_0001.npy"),
+    ],
+)
+def test_what_is_almost_a_part_is_not_left_out_in_silence(tmp_path, name, sentence):
+    write_rows(tmp_path, {"0000": 4})
+    (tmp_path / "img_emb" / name).touch()
+    told = sentence(find_arrays, tmp_path)
+    assert f"{name} is not named as a part, which is img_emb_0000.npy with a number of" in told
+
+
+def test_what_lies_beside_parts_is_passed_over(tmp_path):
+    write_rows(tmp_path, {"0000": 4})
+    before = find_arrays(tmp_path)
+    for name in ("img_emb_0000.npy.sha256", "img_emb_0000.json", "img_emb.dvc", "README.md"):
+        (tmp_path / "img_emb" / name).touch()
+    assert find_arrays(tmp_path) == before
 
 
 def test_a_store_of_the_workflow_may_leave_out_numbers_but_no_rows(tmp_path, sentence):

@@ -8,7 +8,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from isoenergy.embed.metadata import check_ids, check_schema, has_captions, read_metadata
+from isoenergy.embed.metadata import (
+    check_captions,
+    check_ids,
+    check_schema,
+    has_captions,
+    read_metadata,
+)
 from isoenergy.errors import InputError
 
 LARGE = 2**62
@@ -49,6 +55,14 @@ def test_an_id_that_occurs_twice_is_told_with_what_to_do(tmp_path, sentence):
     # Two ids of pandas that have become one.
     write(tmp_path, {"id": np.array([LARGE, LARGE + 1], dtype=np.float64)})
     assert "(as float64 they are exact to 2**53 alone)" in sentence(check_ids, tmp_path, 2, {})
+    write(tmp_path, {"id": np.array([2**24, 2**24 + 1]).astype(np.float32)})
+    assert "(as float32 they are exact to 2**24 alone)" in sentence(check_ids, tmp_path, 2, {})
+
+
+def test_an_id_may_be_of_a_type_of_its_own(tmp_path):
+    storage = pa.array([bytes([i]) * 16 for i in (200, 201)], pa.binary(16))
+    write(tmp_path, {"id": pa.ExtensionArray.from_storage(pa.uuid(), storage)})
+    assert read_metadata(tmp_path, 2)["id"].tolist() == ["c8" * 16, "c9" * 16]
 
 
 def test_an_id_that_is_the_index_of_a_table_is_read(tmp_path):
@@ -97,7 +111,36 @@ def test_captions_of_other_types_are_refused(tmp_path, column, told, sentence):
 
 def test_captions_that_are_no_text_are_refused_with_their_row(tmp_path, sentence):
     write(tmp_path, {"caption": [b"good", b"\xff\xfe"]})
-    assert "the caption of row 1 is bytes that are no UTF-8" in sentence(read_metadata, tmp_path, 2)
+    told = "metadata_0000.parquet: the caption of row 1 is bytes that are no UTF-8"
+    assert told in sentence(read_metadata, tmp_path, 2)
+    # Known before anything is made, not when captions are shown.
+    assert told in sentence(check_captions, tmp_path)
+    latin = pa.Array.from_buffers(pa.string(), 2, pa.array([b"good", b"caf\xe9"]).buffers())
+    write(tmp_path, {"caption": latin})
+    assert "cannot be read as parquet ('utf-8' codec" in sentence(check_captions, tmp_path)
+
+
+def test_columns_that_nothing_depends_on_do_no_harm(tmp_path):
+    latin = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"caf\xe9"]).buffers())
+    arrays = [["x", "y"], ["1.jpg", "2.jpg"], ["u", "v"], ["u", "v"], latin]
+    names = ["caption", "image", "url", "url", "author"]
+    (tmp_path / "metadata").mkdir()
+    table = pa.table([pa.array(own) for own in arrays], names=names)
+    parquet.write_table(table, tmp_path / "metadata/metadata_0000.parquet")
+    found = read_metadata(tmp_path, 2)
+    assert found.to_dict("list") == {
+        "id": ["0", "1"],
+        "caption": ["x", "y"],
+        "image": ["1.jpg", "2.jpg"],
+    }
+
+
+def test_metadata_that_is_no_parquet_by_name_is_not_left_out_in_silence(tmp_path, sentence):
+    write(tmp_path, {"id": ["a"]})
+    path = tmp_path / "metadata/metadata_0000.parquet"
+    for name in ("metadata_0000.csv", "metadata_0000.PARQUET", "part-0.snappy.parquet.gz"):
+        path = path.rename(path.with_name(name))
+        assert f"{name} is not named as a part, which is" in sentence(read_metadata, tmp_path, 1)
 
 
 def test_lists_are_no_ids(tmp_path, sentence):
@@ -109,7 +152,7 @@ def test_parts_have_the_same_columns(tmp_path, sentence):
     write(tmp_path, {"id": ["a"], "caption": ["x"]}, {"id": ["b"]})
     told = sentence(check_schema, tmp_path, [(tmp_path / "image.npy", 2)])
     assert "metadata_0001.parquet has no column caption and metadata_0000.parquet has one" in told
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)
     write(tmp_path, {"id": ["a"]}, {"caption": ["x"]})
     assert "0001.parquet has no column id" in sentence(read_metadata, tmp_path, 2)
 
@@ -142,7 +185,7 @@ def test_one_part_in_two_spellings_is_refused(tmp_path, sentence):
 def test_what_is_no_parquet_is_told(tmp_path, content):
     write(tmp_path, {"id": ["a"]})
     (tmp_path / "metadata/metadata_0000.parquet").write_bytes(content)
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)
     for read in (check_ids, read_metadata):
         with pytest.raises(InputError, match=r"metadata_0000\.parquet cannot be read as parquet"):
             read(*([tmp_path, 1, {}] if read is check_ids else [tmp_path, 1]))
@@ -152,4 +195,4 @@ def test_a_pipe_in_the_place_of_metadata_is_not_opened(tmp_path, sentence):
     (tmp_path / "metadata").mkdir()
     os.mkfifo(tmp_path / "metadata/metadata_0000.parquet")
     assert "metadata_0000.parquet is a named pipe" in sentence(read_metadata, tmp_path, 1)
-    assert not has_captions(tmp_path)
+    assert has_captions(tmp_path)

@@ -124,6 +124,7 @@ def with_value(row, value):
 BROKEN = [
     (lambda x: x.tolist(), r"text is a list; allowed is a numpy array of shape \(pairs, width\)"),
     (torch.from_numpy, "text is a Tensor; allowed is a numpy array"),
+    (np.ma.masked_array, "text is a MaskedArray; allowed is a numpy array"),
     (lambda x: x.astype(np.int32), "text has .* type int32; .* whole numbers are no embeddings"),
     (lambda x: x.astype(object), "text has .* type object; .* objects are no embeddings"),
     (lambda x: x[0], r"text has shape \(12,\)"),
@@ -164,6 +165,11 @@ def test_pairs_that_say_nothing_are_not_trained_on(pairs):
         train_on_arrays(np.repeat(image[:1], 72, axis=0), text, **SMALL)
 
 
+def test_one_pair_is_not_trained_on(pairs):
+    with pytest.raises(InputError, match="there is 1 pair; an SAE is trained on many"):
+        train_on_arrays(*(side[:1] for side in pairs), **{**SMALL, "batch_size": 1})
+
+
 def test_arrays_without_rows_are_refused(pairs):
     sae = build_sae("matching_pursuit", 12, 24, 3, seed=0)
     with pytest.raises(InputError, match="the input has no rows"):
@@ -189,6 +195,8 @@ REFUSED = [
     ({"alignment": "cosine", "beta": -1}, "beta is -1; allowed are numbers from 0"),
     ({"alignment": "cosine", "beta": np.nan}, "beta is nan; allowed are numbers from 0"),
     ({"alignment": "oracle", "beta": 1}, "no alignment loss 'oracle'; known are cosine,"),
+    ({"n_atoms": 10**12}, "n_atoms is 1000000000000, so that training takes at least .* GB"),
+    ({"seed": "0"}, "seed is '0'; allowed are whole numbers"),
     ({"architecture": "oracle"}, "no SAE architecture 'oracle'; known are batch_topk,"),
 ]
 

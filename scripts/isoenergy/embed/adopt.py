@@ -9,15 +9,17 @@ from typing import Any
 
 from isoenergy.embed.contents import peek, scan
 from isoenergy.embed.layout import find_arrays, part_number
-from isoenergy.embed.metadata import check_ids, check_schema
+from isoenergy.embed.metadata import check_captions, check_ids, check_schema
 from isoenergy.embed.rows import CHECKED, Rows
 from isoenergy.embed.store import FORMAT, check_shapes, encoder_of, open_arrays
 from isoenergy.errors import InputError
 from isoenergy.files import read_json, write_json
 from isoenergy.progress import LOG
 
-# Ids of so many rows are read in a moment.
+# Ids and captions of so many rows are read in a moment.
 _FEW_IDS = 100_000
+# Recall is told in batches of so many pairs; of fewer, most numbers are chance.
+_FEW_PAIRS = 256
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ def inspect_store(path: str | Path, normalise: bool, beside: str | Path | None =
     parts = list(zip(find_arrays(path)["image"], sides[0].lengths, strict=True))
     notes = [*_told_types(sides), *_told_start(parts[0][0])]
     others = _open_beside(path, sides[0], normalise, beside)
+    notes += _told_few(path, len(sides[0]), others)
     check_schema(path, parts)
     if len(sides[0]) <= _FEW_IDS:
         check_ids(path, len(sides[0]), {})
+        check_captions(path)
     notes += peek(*sides, others, str(beside))
     return Inspected(*sides, tuple(notes))
 
@@ -95,7 +99,8 @@ def adopt_store(
     sides = _open(path, normalise, _description(path))
     others = _open_beside(path, sides[0], normalise, beside)
     ids = check_ids(path, len(sides[0]), {})
-    notes = scan(*sides, others, str(beside))
+    check_captions(path)
+    notes = [*_told_few(path, len(sides[0]), others), *scan(*sides, others, str(beside))]
     # Of a store that a first look sees whole it was said before.
     for note in notes if len(sides[0]) > CHECKED else ():
         LOG.warning("note: %s", note)
@@ -179,6 +184,13 @@ def _told_start(first: Path) -> list[str]:
     if not part_number(first):
         return []
     return [f"the first part is {first}; any before it would be missing"]
+
+
+def _told_few(path: Path, pairs: int, others: tuple[Rows, Rows] | None) -> list[str]:
+    """Of a second store; of the first its batches of training are told."""
+    if others is None or pairs >= _FEW_PAIRS:
+        return []
+    return [f"{path} has only {pairs} pairs, so that most of what is measured on them is chance"]
 
 
 def _description(folder: Path) -> Mapping[str, Any]:

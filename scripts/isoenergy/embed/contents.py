@@ -41,8 +41,8 @@ def scan(
     Returns
     -------
     list of str
-        What makes numbers doubtful, a sentence each: few rows that differ, images among the texts,
-        pairs of the others among these.
+        What makes numbers doubtful, a sentence each: few rows that differ, repeated pairs, images
+        among the texts, pairs of the others among these.
 
     Raises
     ------
@@ -120,6 +120,9 @@ class Contents:
             distinct = len(np.unique(hashes))
             if distinct < _FEW_DISTINCT * n:
                 notes.append(f"only {distinct:,} of the {n:,} rows of {where} differ")
+        repeated = n - len(np.unique(self.pairs()))
+        if repeated > _MANY * n:
+            notes.append(f"{repeated:,} of the {n:,} pairs of {image} repeat others")
         return notes
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
+from operator import eq
 from pathlib import Path
 
 from isoenergy.errors import InputError
@@ -74,9 +75,11 @@ def find_metadata(folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If one is no regular file, or is there in two spellings.
+        If one is no regular file, is there in two spellings, or is named almost as a part.
     """
-    found = visible(_folder(folder / "metadata").glob("*.parquet"))
+    inside = visible(_folder(folder / "metadata").glob("*"))
+    found = [path for path in inside if path.suffix == ".parquet"]
+    _check_others(inside, found, ".parquet", "metadata_0000.parquet")
     paths = sorted(found, key=lambda path: (_numbers(path), path.name))
     for path in paths:
         check_file(path)
@@ -98,16 +101,23 @@ def check_numbering(paths: Sequence[Path], rows: Sequence[int]) -> None:
     ------
     InputError
         If the parts are numbered neither one after another, from any number on, nor by their first
-        rows.
+        rows from 0 on.
     """
-    numbers = [part_number(path) for path in paths]
-    if None in numbers or numbers == list(accumulate(rows[:-1], initial=0)):
+    numbers = [number for path in paths if (number := part_number(path)) is not None]
+    if len(numbers) < len(paths):
         return
-    for (before, path), (after, further) in pairwise(zip(numbers, paths, strict=True)):
-        if after != before + 1:
+    steps = [after - before for before, after in pairwise(numbers)]
+    by_rows = sum(map(eq, steps, rows)) > steps.count(1)
+    for step, n, (path, further) in zip(steps, rows, pairwise(paths), strict=False):
+        if step != (n if by_rows else 1):
             raise InputError(
                 f"{path} is followed by {further.name}; a part between them is missing: {_MEND}"
             )
+    if by_rows and numbers[0]:
+        raise InputError(
+            f"{paths[0]} begins with row {numbers[0]}, as parts are numbered by their first rows; "
+            f"what comes before it is missing: {_MEND}"
+        )
 
 
 def part_number(path: Path) -> int | None:
@@ -127,16 +137,32 @@ def store_files(folder: str | Path) -> list[Path]:
 
 def _parts(folder: Path, prefix: str) -> list[Path]:
     """Parts of one array, part 10 after part 9."""
-    paths = visible(_folder(folder).glob(f"{prefix}_*.npy"))
-    for path in paths:
-        if part_number(path) is None:
-            raise InputError(
-                f"{path} is not named as a part, which is {prefix}_0000.npy with a number of its "
-                "own; rename it, or move it out of the folder"
-            )
+    inside = visible(_folder(folder).glob("*"))
+    paths = [path for path in inside if re.fullmatch(rf"{prefix}_[0-9]+\.npy", path.name)]
+    _check_others(inside, paths, ".npy", f"{prefix}_0000.npy")
     paths.sort(key=_numbers)
     _check_spellings(paths)
     return paths
+
+
+def _check_others(inside: Sequence[Path], paths: Sequence[Path], suffix: str, example: str) -> None:
+    """Refuse what is almost a part of the files found: its pairs would be left out in silence.
+
+    What lies beside a part, such as its checksum, has its name and a further ending.
+    """
+    known = {path.stem for path in paths}
+    numbered = re.compile(rf"{example.split('_0000')[0]}\D*[0-9]")
+    for path in inside:
+        name = path.name.lower()
+        almost = ".np" in name or suffix in name or (numbered.match(name) and not path.is_dir())
+        if path in paths or not almost:
+            continue
+        if name.endswith(suffix) or path.name.split(".")[0] not in known:
+            raise InputError(
+                f"{path} is not named as a part, which is {example} with a number of its own; "
+                "make it one (rename, unpack or convert it, or copy all of it), or move it out of "
+                "the folder"
+            )
 
 
 def _folder(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ID, CAPTION = "id", "caption"
+# Bits of whole numbers that floating-point ones hold.
+_EXACT = {"float16": 11, "float32": 24, "float64": 53}
 
 
 def check_schema(location: Path, parts: Sequence[tuple[Path, int]]) -> None:
@@ -54,7 +56,10 @@ def check_schema(location: Path, parts: Sequence[tuple[Path, int]]) -> None:
 
 
 def has_captions(location: Path) -> bool:
-    """Whether metadata has a column of captions; False for what is broken, which is refused later.
+    """Whether metadata has a column of captions.
+
+    True of what is broken as well: why it is so is then told by the check of its store, in the
+    place of captions that there are none.
 
     Parameters
     ----------
@@ -64,8 +69,8 @@ def has_captions(location: Path) -> bool:
     try:
         schemas = [_open(path).schema_arrow for path in find_metadata(location)]
     except InputError:
-        return False
-    return bool(schemas) and all(CAPTION in schema.names for schema in schemas)
+        return True
+    return any(CAPTION in schema.names for schema in schemas)
 
 
 def read_metadata(location: Path, n: int) -> pd.DataFrame:
@@ -98,9 +103,9 @@ def read_metadata(location: Path, n: int) -> pd.DataFrame:
     parts = []
     for path in paths:
         with _reading(path):
-            table = _open(path).read()
-            others = [name for name in table.column_names if name not in (ID, CAPTION)]
-            part = table.select(others).to_pandas(ignore_metadata=True)
+            file = _open(path)
+            table = file.read([ID, CAPTION])
+            part = _others(file)
             for place, name in enumerate(
                 name for name in (ID, CAPTION) if name in table.schema.names
             ):
@@ -133,7 +138,7 @@ def check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
         rows: dict[str, int] = {}
         second = next(i for i, name in enumerate(ids) if rows.setdefault(name, i) != i)
         name = ids[second]
-        lost = " (as float64 they are exact to 2**53 alone)" if numbers else ""
+        lost = f" (as {numbers} they are exact to 2**{_EXACT[numbers]} alone)" if numbers else ""
         raise InputError(
             f"{location}: row id {name!r} occurs twice in the metadata, in rows {rows[name]} and "
             f"{second}; an id{lost} is of one pair: make them unique, or drop or rename the "
@@ -149,19 +154,35 @@ def check_ids(location: Path, n: int, description: Mapping[str, Any]) -> str:
     return found
 
 
-def _read_ids(location: Path, n: int) -> tuple[list[str], bool]:
-    """Ids of all rows, and whether a part keeps them as floating-point numbers."""
+def check_captions(location: Path) -> None:
+    """Read every caption, so that one that is no text is told before anything is made of its store.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_metadata`.
+    """
+    for path in find_metadata(location):
+        if CAPTION in _open(path).schema_arrow.names:
+            with _reading(path):
+                _texts(path, _open(path).read([CAPTION]), CAPTION)
+
+
+def _read_ids(location: Path, n: int) -> tuple[list[str], str]:
+    """Ids of all rows, and as which floating-point numbers a part keeps them, if one does."""
     import pyarrow as pa
 
     paths = find_metadata(location)
     _check_schema(location, paths, n)
     if not paths or ID not in _open(paths[0]).schema_arrow.names:
-        return [str(i) for i in range(n)], False
-    ids, numbers = [], False
+        return [str(i) for i in range(n)], ""
+    ids, numbers = [], ""
     for path in paths:
         with _reading(path):
             table = _open(path).read([ID])
-            numbers |= pa.types.is_floating(table.schema.field(ID).type)
+            kind = table.schema.field(ID).type
+            # Arrow's names are half, float and double.
+            numbers = f"float{kind.bit_width}" if pa.types.is_floating(kind) else numbers
             ids += _texts(path, table, ID)
     return _known(location, ids), numbers
 
@@ -222,9 +243,12 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
 
 
 def _undictionaried(kind: pa.DataType) -> pa.DataType:
-    import pyarrow.types as is_a
+    """The type of a dictionary's values, and of what a type of its own, such as UUID, keeps."""
+    import pyarrow as pa
 
-    return kind.value_type if is_a.is_dictionary(kind) else kind
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _unpacked(kind: pa.DataType) -> pa.DataType:
@@ -245,6 +269,8 @@ def _texts(path: Path, table: pa.Table, name: str) -> list[str | None]:
 
     column = table[name]
     kind = _undictionaried(column.type)
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.cast(kind)
     if is_a.is_integer(kind) or is_a.is_decimal(kind) or is_a.is_temporal(kind):
         return column.cast(kind).cast(pa.string()).to_pylist()
     if is_a.is_floating(kind):
@@ -256,6 +282,22 @@ def _texts(path: Path, table: pa.Table, name: str) -> list[str | None]:
         _decoded(path, name, row, value) if isinstance(value, bytes) else value
         for row, value in enumerate(values)
     ]
+
+
+def _others(file: Any) -> pd.DataFrame:
+    """Columns but ids and captions; without those of one name, and those that cannot be read."""
+    import pandas as pd
+    import pyarrow as pa
+
+    kept = {}
+    names = file.schema_arrow.names
+    for name in names:
+        if name not in (ID, CAPTION) and names.count(name) == 1:
+            with suppress(pa.ArrowException, OSError, ValueError):
+                column = file.read([name])[name]
+                column.validate(full=True)
+                kept[name] = column.to_pandas()
+    return pd.DataFrame(kept, index=range(file.metadata.num_rows))
 
 
 def _number(value: float | None) -> str | None:

@@ -193,8 +193,12 @@ def check_values(where: str, start: int, values: np.ndarray, scale: str = SCALE)
             f"{where}: row {row} holds NaN or infinity; drop the pair or embed it again"
         )
     norms = np.linalg.norm(values, axis=1)
-    off = np.abs(norms - 1) > NORM_TOLERANCE
+    off = ~_unit(norms)
     if off.any():
+        if start == 0 and _unit(np.linalg.norm(values, axis=0)).all():
+            raise InputError(
+                f"{where}: columns have unit norm in the place of rows; save the transposed array"
+            )
         row = int(np.argmax(off))
         kind = "is all zero" if norms[row] == 0 else f"has norm {norms[row]:.4g}"
         fix = (
@@ -203,6 +207,10 @@ def check_values(where: str, start: int, values: np.ndarray, scale: str = SCALE)
             else f"rows have unit norm; {scale}"
         )
         raise InputError(f"{where}: row {start + row} {kind}; {fix}")
+
+
+def _unit(norms: np.ndarray) -> np.ndarray:
+    return np.abs(norms - 1) <= NORM_TOLERANCE
 
 
 def _named(kind: np.dtype) -> str:
