@@ -158,7 +158,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON.
+    """Read JSON, with or without a byte order mark.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def read_json(path: str | Path) -> Any:
     """
     check_file(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); {_way_out(path)}") from None
 

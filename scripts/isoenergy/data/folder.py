@@ -21,7 +21,7 @@ from isoenergy.data.shards import SHARD_ROWS, write_shard
 from isoenergy.data.table import read_table
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, replacing_folder, write_json
+from isoenergy.files import check_file, read_json, replacing_folder, write_json
 from isoenergy.progress import Progress
 from isoenergy.seeds import generator
 
@@ -40,14 +40,16 @@ def find_table(folder: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the folder or the table is not there.
+        If the folder or the table is not there, or what has its name is no file.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; correct the key folders of the config")
     for name in TABLES:
-        if (folder / name).is_file():
-            return folder / name
+        path = folder / name
+        if path.exists() or path.is_symlink():
+            check_file(path)
+            return path
     other = next((path.name for path in sorted(folder.glob("pairs.*"))), None)
     raise InputError(
         f"{folder} has no {' or '.join(TABLES)}; a data folder holds one, with a row per pair"
