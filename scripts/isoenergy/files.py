@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
@@ -243,24 +243,26 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> Any:
         raise InputError(f"{path} cannot be read as parquet {_reason(path, error)}") from None
 
 
-def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) -> Any:
+def read_csv(path: str | Path, columns: Sequence[str], text: Collection[str]) -> Any:
     """Read a table of results that was written as CSV into a pandas DataFrame.
 
     Parameters
     ----------
     path : path
+    columns : sequence of str
+        All columns, in order.
     text : collection of str
-        Columns of text, in which no word stands for an empty cell: a model may be called "NA".
-    numbers : collection of str
-        Columns of numbers, empty where there is none.
+        Those of text, in which no word stands for an empty cell: a model may be called "NA". The
+        others are of numbers, empty where there is none.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated or no CSV.
+        If the file is missing, truncated, no CSV, or has other columns.
     """
     import pandas as pd
 
+    numbers = [name for name in columns if name not in text]
     dtype, missing = dict.fromkeys(text, str), dict.fromkeys(numbers, "")
     check_file(path)
     content = Path(path).read_bytes()
@@ -268,9 +270,14 @@ def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) 
         raise InputError(f"{path} is truncated; {_way_out(path)}")
     source = io.BytesIO(content)
     try:
-        return pd.read_csv(source, dtype=dtype, keep_default_na=False, na_values=missing)
+        table = pd.read_csv(source, dtype=dtype, keep_default_na=False, na_values=missing)
+        if list(table.columns) == list(columns) and len(table):
+            table[numbers].astype(float)
     except ValueError as error:  # of pandas' own kinds as well
         raise InputError(f"{path} cannot be read as CSV {_reason(path, error)}") from None
+    if list(table.columns) != list(columns):
+        raise InputError(f"{path} has other columns than {', '.join(columns)}; {_way_out(path)}")
+    return table
 
 
 def _reason(path: str | Path, error: Exception) -> str:
