@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from isoenergy.data.folder import count_rows, find_table
+from isoenergy.data.folder import count_rows, find_layout, find_table
 from isoenergy.data.table import read_table
+from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
 
 NEVER_MISSING = ["None", "null", "NA", "nan", "n/a", "NaN", "N/A", "#N/A", "NULL", "-", "0", "true"]
@@ -192,8 +193,9 @@ def test_a_parquet_file_that_is_none_is_told_in_one_sentence(tmp_path):
 def test_what_has_the_name_of_a_table_and_is_no_file_is_told(tmp_path, name):
     path = tmp_path / name
     path.mkdir()  # as Spark writes parquet
-    with pytest.raises(InputError, match=f"{name} is a folder, and a file is needed"):
-        find_table(tmp_path)
+    for find in (find_table, lambda folder: find_layout(Unpacked(folder), "coco", "val")):
+        with pytest.raises(InputError, match=f"{name} is a folder, .*; put the file there$"):
+            find(tmp_path)
     path.rmdir()
     path.symlink_to(tmp_path / "gone")
     with pytest.raises(InputError, match=f"{name} is a link to .*gone, which does not exist"):
