@@ -293,14 +293,15 @@ def test_json_that_is_nested_without_end_is_refused(tmp_path):
 def test_a_table_of_results_comes_back_and_a_cut_one_is_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("model,value,note\nNA,inf,\nb,,None\nc,1.5,x\n")
-    table = read_csv(path, ["model", "note"], ["value"])
+    table = read_csv(path, ["model", "value", "note"], ["model", "note"])
     assert table["model"].tolist() == ["NA", "b", "c"]
     assert table["note"].tolist() == ["", "None", "x"]
     assert table["value"].tolist()[::2] == [np.inf, 1.5]
-    for content in ("", "model,value,note\nNA,inf,x\nb,1", 'model,value,note\nNA,inf,"x'):
+    cut = ("", "model,value,note\nNA,inf,x\nb,1", 'model,value,note\nNA,inf,"x')
+    for content in (*cut, "model,value,note\nNA,much,x\n", "model;value;note\nNA;1;x\n"):
         path.write_text(content)
         with pytest.raises(InputError, match=r"t\.csv .*; copy .* delete it and run again"):
-            read_csv(path, ["model", "note"], ["value"])
+            read_csv(path, ["model", "value", "note"], ["model", "note"])
 
 
 words = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))

@@ -6,6 +6,7 @@ import yaml
 
 from isoenergy import memory
 from isoenergy.config import load_run
+from isoenergy.errors import InputError
 from isoenergy.files import write_json
 from isoenergy.foresight import foresee, pairs_of, store_notes, training_notes
 from isoenergy.memory import Memory, largest_job, machine_memory, too_large
@@ -95,6 +96,14 @@ def test_what_was_found_in_all_rows_is_told_again(tmp_path):
     write_json(tmp_path / "older.json", {})
     paths = [tmp_path / name for name in ("store.json", "older.json", "gone.json")]
     assert store_notes(paths) == ["only 3 rows differ"]
+
+
+def test_a_description_that_is_none_is_told(tmp_path):
+    write_json(tmp_path / "store.json", ["notes"])
+    with pytest.raises(
+        InputError, match=r"store\.json does not describe a store; delete it and run"
+    ):
+        store_notes([tmp_path / "store.json"])
 
 
 def test_pairs_of_data_sets_are_those_that_the_config_knows(root, tmp_path):

@@ -12,7 +12,7 @@ import resource
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
@@ -167,7 +167,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON.
+    """Read JSON, with or without a byte order mark.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def read_json(path: str | Path) -> Any:
     """
     check_file(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); {_way_out(path)}") from None
 
@@ -273,24 +273,26 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> Any:
         raise InputError(f"{path} cannot be read as parquet {_reason(path, error)}") from None
 
 
-def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) -> Any:
+def read_csv(path: str | Path, columns: Sequence[str], text: Collection[str]) -> Any:
     """Read a table of results that was written as CSV into a pandas DataFrame.
 
     Parameters
     ----------
     path : path
+    columns : sequence of str
+        All columns, in order.
     text : collection of str
-        Columns of text, in which no word stands for an empty cell: a model may be called "NA".
-    numbers : collection of str
-        Columns of numbers, empty where there is none.
+        Those of text, in which no word stands for an empty cell: a model may be called "NA". The
+        others are of numbers, empty where there is none.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated or no CSV.
+        If the file is missing, truncated, no CSV, or has other columns.
     """
     import pandas as pd
 
+    numbers = [name for name in columns if name not in text]
     dtype, missing = dict.fromkeys(text, str), dict.fromkeys(numbers, "")
     check_file(path)
     content = Path(path).read_bytes()
@@ -298,9 +300,14 @@ def read_csv(path: str | Path, text: Collection[str], numbers: Collection[str]) 
         raise InputError(f"{path} is truncated; {_way_out(path)}")
     source = io.BytesIO(content)
     try:
-        return pd.read_csv(source, dtype=dtype, keep_default_na=False, na_values=missing)
+        table = pd.read_csv(source, dtype=dtype, keep_default_na=False, na_values=missing)
+        if list(table.columns) == list(columns) and len(table):
+            table[numbers].astype(float)
     except ValueError as error:  # of pandas' own kinds as well
         raise InputError(f"{path} cannot be read as CSV {_reason(path, error)}") from None
+    if list(table.columns) != list(columns):
+        raise InputError(f"{path} has other columns than {', '.join(columns)}; {_way_out(path)}")
+    return table
 
 
 def _reason(path: str | Path, error: Exception) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from isoenergy.embed.store import read_description
 from isoenergy.errors import InputError
 from isoenergy.estimate import shape_of
-from isoenergy.files import read_json
 from isoenergy.memory import Memory, too_large
 from isoenergy.run import Run
 from isoenergy.system_errors import explain
@@ -82,7 +82,7 @@ def training_notes(run: Run) -> list[str]:
 def store_notes(descriptions: Iterable[str | Path]) -> list[str]:
     """What was found doubtful in stores made elsewhere, by such ``store.json`` as there are."""
     paths = [Path(path) for path in descriptions]
-    return [note for p in paths if p.exists() for note in read_json(p).get("notes", [])]
+    return [note for p in paths if p.exists() for note in read_description(p).get("notes", [])]
 
 
 def pairs_of(run: Run, root: str | Path = ".") -> int:

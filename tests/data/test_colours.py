@@ -103,9 +103,9 @@ def test_a_png_with_a_transparent_colour_does_not_keep_its_bytes(mode):
 )
 def test_values_without_a_known_white_are_refused_with_the_reason(values):
     content = encoded(Image.fromarray(values), "TIFF")
-    with pytest.raises(InputError, match="float or 32-bit values, whose black and white are not"):
+    with pytest.raises(InputError, match="float, signed or 32-bit values, whose black and"):
         normal_picture(content, None)
-    with pytest.raises(InputError, match="float or 32-bit values"):
+    with pytest.raises(InputError, match="float, signed or 32-bit values"):
         decode_picture(content)
 
 
@@ -114,10 +114,10 @@ def test_colours_that_pillow_does_not_turn_into_rgb_say_so():
         normal_picture(encoded(Image.new("LAB", (8, 8)), "TIFF"), None)
 
 
-def tiff(bits, photometric, content):
+def tiff(bits, photometric, content, more=()):
     """A grey TIFF of 2 rows of 4 pixels."""
     tags = [(256, 4), (257, 2), (258, bits), (259, 1), (262, photometric), (273, 8), (278, 2)]
-    tags += [(279, len(content))]
+    tags += [(279, len(content)), *more]
     body = b"".join(
         tag.to_bytes(2, "little") + b"\4\0\1\0\0\0" + value.to_bytes(4, "little")
         for tag, value in tags
@@ -137,6 +137,31 @@ def tiff(bits, photometric, content):
 def test_deep_grey_keeps_its_shades(bits, photometric, content, grey):
     picture = Image.open(io.BytesIO(tiff(bits, photometric, content)))
     assert np.asarray(to_rgb(picture))[0, :, 0].tolist() == grey
+
+
+def test_grey_that_is_multiplied_by_its_opacity_is_blended():
+    made = to_rgb(Image.new("La", (2, 2), (0, 0)))
+    assert made.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_signed_bytes_are_refused_with_the_reason():
+    content = tiff(8, 1, bytes(range(8)), [(339, 2)])
+    with pytest.raises(InputError, match="signed"):
+        normal_picture(content, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (tiff(64, 1, bytes(64), [(339, 3)]), "TIFF"),
+        (bytes(3) + b"\x18ftypheic" + bytes(4) + b"mif1heic", "HEIC"),
+        (b"\xff\x0a" + bytes(20), "JPEG XL"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    ],
+)
+def test_pictures_of_another_kind_are_named(content, kind):
+    with pytest.raises(InputError, match=f"not a picture of a kind that is read \\({kind}\\)"):
+        normal_picture(content, None)
 
 
 @pytest.mark.parametrize("form", ["AVIF", "JPEG2000"])

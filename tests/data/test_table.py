@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from isoenergy.data.folder import count_rows, find_table
+from isoenergy.data.folder import count_rows, find_layout, find_table
 from isoenergy.data.table import read_table
+from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
 
 NEVER_MISSING = ["None", "null", "NA", "nan", "n/a", "NaN", "N/A", "#N/A", "NULL", "-", "0", "true"]
@@ -36,7 +37,7 @@ def test_no_word_stands_for_an_empty_cell(tmp_path):
 
 
 def test_ids_stay_the_text_that_they_are(tmp_path):
-    ids = ["007", "7", "7.0", "1e3", "0x7", "+7", " 7", "9007199254740993"]
+    ids = ["007", "7", "7.0", "1e3", "0x7", "+7", "9007199254740993"]
     table = read(tmp_path, "image,caption,id\n" + "".join(f"a.png,x,{i}\n" for i in ids))
     assert table["id"].tolist() == ids
 
@@ -61,6 +62,13 @@ def test_files_as_programs_write_them_are_read_alike(tmp_path, content):
 def test_quotes_keep_commas_quotes_and_line_breaks(tmp_path):
     table = read(tmp_path, 'image,caption\na.png,"x, ""y""\nz"\nb.png,12" wide\n')
     assert table["caption"].tolist() == ['x, "y"\nz', '12" wide']
+
+
+def test_blanks_behind_a_comma_do_not_count(tmp_path):
+    table = read(tmp_path, 'caption, image, id\n"a dog, running", a.png, "007"\n" x", b.png, 7\n')
+    assert table["caption"].tolist() == ["a dog, running", " x"]
+    assert table["image"].tolist() == ["a.png", "b.png"]
+    assert table["id"].tolist() == ["007", "7"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +103,9 @@ def test_quotes_keep_commas_quotes_and_line_breaks(tmp_path):
             "image,caption\na.png,x\nb.png,café\n".encode("latin-1"),
             r"row 1 \(line 3\) is not in UTF-8 \(byte 0xE9\); save it as CSV in UTF-8",
         ),
-        (b"PK\x03\x04\x14\x00\x06\x00 a workbook", "the header has a NUL byte"),
+        (b"PK\x03\x04\x14\x00\x06\x00 a workbook", "is a workbook, an archive or parquet, and no"),
+        (b"PAR1\x15\x04", "is a workbook, an archive or parquet"),
+        (b"\x1f\x8b\x08image,caption\n", "is a workbook, an archive or parquet"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_file_and_the_row(tmp_path, content, told):
@@ -177,6 +187,19 @@ def test_a_parquet_file_that_is_none_is_told_in_one_sentence(tmp_path):
     (tmp_path / "pairs.parquet").write_text("image,caption\na.png,x\n")
     with pytest.raises(InputError, match=r"pairs\.parquet cannot be read as parquet .*copy it"):
         read_table(find_table(tmp_path), "mine", "pairs")
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "pairs.csv"])
+def test_what_has_the_name_of_a_table_and_is_no_file_is_told(tmp_path, name):
+    path = tmp_path / name
+    path.mkdir()  # as Spark writes parquet
+    for find in (find_table, lambda folder: find_layout(Unpacked(folder), "coco", "val")):
+        with pytest.raises(InputError, match=f"{name} is a folder, .*; put the file there$"):
+            find(tmp_path)
+    path.rmdir()
+    path.symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=f"{name} is a link to .*gone, which does not exist"):
+        find_table(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["pairs.tsv", "pairs.json", "pairs.xlsx"])

@@ -99,7 +99,7 @@ def test_nothing_is_judged_in_a_run_of_other_models(compared):
 
 
 def test_a_comparison_keeps_infinities_and_a_model_called_na(results):
-    found = read_comparison(results / "compare.csv")
+    found = read_comparison(results / "compare.csv", COMPARED)
     assert found.model.tolist() == ["CLIP", "NA", "CLIP", "NA", "CLIP"]
     assert found.ours.isna().tolist() == [False, True, False, False, True]
     assert found.ours[2] == float("inf")

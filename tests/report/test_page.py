@@ -146,6 +146,22 @@ def test_a_missing_file_is_named(results, write, name, told):
         write()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("figures/figure_02.txt", b"\xff\xfe", r"figure_02\.txt is not UTF-8 text .*; delete it"),
+        ("compare.csv", b"\xff\xfe\n", r"compare\.csv cannot be read as CSV .* delete it and run"),
+        ("compare.csv", b"a,b\n1,2\n", r"compare\.csv has other columns than .* delete it and run"),
+        ("compare_claims.csv", b"", r"compare_claims\.csv is truncated; .* delete it and run"),
+        ("tables/table_01.csv", b"metric\n1\n", r"table_01\.csv has other columns"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_to_do(results, write, name, content, told):
+    (results / name).write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        write()
+
+
 def test_the_size_of_a_picture_is_read_and_another_file_refused(results):
     path = results / "figures/figure_02.png"
     assert picture_size(path.read_bytes(), path) == (700, 100)

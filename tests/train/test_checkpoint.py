@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -73,6 +74,19 @@ def test_truncated_weights_are_refused(weights, kept):
     weights.write_bytes(weights.read_bytes()[:kept])
     for read in (load_sae, read_dictionary):
         with pytest.raises(InputError, match=r"sae\.safetensors .*; delete it and run again"):
+            read(weights)
+
+
+def test_weights_that_are_no_file_are_refused_before_they_are_opened(weights):
+    weights.unlink()
+    os.mkfifo(weights)
+    for read in (load_sae, read_dictionary):
+        with pytest.raises(InputError, match=r"sae\.safetensors is a named pipe"):
+            read(weights)
+    weights.unlink()
+    weights.mkdir()
+    for read in (load_sae, read_dictionary):
+        with pytest.raises(InputError, match=r"sae\.safetensors is a folder"):
             read(weights)
 
 

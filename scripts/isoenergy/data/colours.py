@@ -10,9 +10,10 @@ from isoenergy.errors import InputError
 # What is seen through transparent pixels: a white page, or the colours that they hide.
 WHITE, DROP = "white", "drop"
 # Why the colours of a picture cannot be told.
-NO_WHITE = "picture has float or 32-bit values, whose black and white are not known"
+NO_WHITE = "picture has float, signed or 32-bit values, whose black and white are not known"
 NO_RGB = "picture has colours that are not read"
-_BITS, _PHOTOMETRIC = 258, 262
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339
+_SIGNED = 2
 _WHITE_IS_ZERO = 0
 
 
@@ -33,6 +34,8 @@ def to_rgb(picture: Image.Image, transparency: str = WHITE) -> Image.Image:
         ``NO_WHITE`` or ``NO_RGB``.
     """
     picture = eight_bits(picture)
+    if picture.mode == "La":  # grey, multiplied by its opacity, which Pillow converts to LA alone
+        picture = picture.convert("LA")
     if picture.mode == "LAB":
         raise InputError(f"{NO_RGB} (LAB)")
     if transparency == DROP or not picture.has_transparency_data:
@@ -47,14 +50,15 @@ def eight_bits(picture: Image.Image) -> Image.Image:
     Raises
     ------
     InputError
-        ``NO_WHITE`` for float and for 32-bit values.
+        ``NO_WHITE`` for float, for signed and for 32-bit values.
     """
-    if picture.mode in ("I", "F"):
+    tags = getattr(picture, "tag_v2", {})
+    # Pillow reads signed bytes as if they were not.
+    if picture.mode in ("I", "F") or _SIGNED in tags.get(_SAMPLES, ()):
         raise InputError(NO_WHITE)
     if not picture.mode.startswith("I;16"):
         return picture
     # TIFF alone keeps 12 bits as they are, and white as 0.
-    tags = getattr(picture, "tag_v2", {})
     (bits,) = tags.get(_BITS, (16,))
     values = np.asarray(picture, dtype=np.int64)
     grey = values >> (bits - 8)

@@ -21,7 +21,7 @@ from isoenergy.data.shards import SHARD_ROWS, write_shard
 from isoenergy.data.table import read_table
 from isoenergy.data.unpacked import Unpacked
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, replacing_folder, write_json
+from isoenergy.files import check_file, read_json, replacing_folder, write_json
 from isoenergy.progress import Progress
 from isoenergy.seeds import generator
 
@@ -40,19 +40,26 @@ def find_table(folder: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the folder or the table is not there.
+        If the folder or the table is not there, or what has its name is no file.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; correct the key folders of the config")
-    for name in TABLES:
-        if (folder / name).is_file():
-            return folder / name
+    path = _named_table(folder)
+    if path is not None:
+        check_file(path)
+        return path
     other = next((path.name for path in sorted(folder.glob("pairs.*"))), None)
     raise InputError(
         f"{folder} has no {' or '.join(TABLES)}; a data folder holds one, with a row per pair"
         + (f", and {other} is not read" if other else "")
     )
+
+
+def _named_table(folder: Path) -> Path | None:
+    """What has the name of a table in a folder, a file or not."""
+    paths = (folder / name for name in TABLES)
+    return next((path for path in paths if path.exists() or path.is_symlink()), None)
 
 
 def count_rows(folder: str | Path, most: int) -> int | None:
@@ -79,12 +86,15 @@ def find_layout(files: Unpacked, source: str, split: str | None) -> str:
     Raises
     ------
     InputError
-        If there is neither a table nor what the data set is published as, or an archive is broken.
+        If there is neither a table nor what the data set is published as, or what has the name of
+        a table is no file, or an archive is broken.
     """
     folder = files.folders[0]
     try:
         find_table(folder)
     except InputError as error:
+        if _named_table(folder) is not None:
+            raise
         if folder.is_dir() and is_published(files, source, split):
             return source
         name = landmark(source, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 from PIL import Image, ImageOps, features
@@ -13,15 +14,26 @@ from isoenergy.errors import InputError
 
 # Why a picture that arrived cannot be used; the other reasons are those of the shards.
 NO_PICTURE = "not a picture"
+OTHER_KIND = f"{NO_PICTURE} of a kind that is read"
 BROKEN = "picture is truncated or corrupt"
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 # Formats that Pillow reads where it was built with their libraries.
-_BUILT_IN = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
-_READABLE = (*FORMATS, "GIF", "BMP", "TIFF")
-_READABLE += tuple(name for name, library in _BUILT_IN.items() if features.check(library))
+_LIBRARIES = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
+_BUILT_IN = tuple(name for name, library in _LIBRARIES.items() if features.check(library))
+_READABLE = (*FORMATS, "GIF", "BMP", "TIFF", *_BUILT_IN)
 # Suffixes by which a file in a folder is taken for a picture.
 SUFFIXES = (*PICTURE_SUFFIXES, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k", ".jpx")
+# How files begin that people take for pictures, of kinds that Pillow may not read.
+_OTHER_KINDS = {
+    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "HEIC": rb".{4}ftyp(heic|heix|hevc|mif1|msf1)",
+    "AVIF": rb".{4}ftypavi",
+    "JPEG2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "PSD": rb"8BPS",
+    "SVG": rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<svg",
+}
 # Encoders read a grey picture as RGB of equal channels; to encode it anew would only lose.
 _KEPT_MODES = ("RGB", "L")
 _ORIENTATION = 0x0112
@@ -55,8 +67,8 @@ def normal_picture(
     Raises
     ------
     InputError
-        One of the reasons ``NO_PICTURE``, ``BROKEN``, ``TOO_MANY_PIXELS``, ``ONE_PIXEL``, or of
-        :mod:`isoenergy.data.colours`.
+        One of the reasons ``NO_PICTURE``, ``OTHER_KIND``, ``BROKEN``, ``TOO_MANY_PIXELS``,
+        ``ONE_PIXEL``, or of :mod:`isoenergy.data.colours`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,7 +77,7 @@ def normal_picture(
         except Image.DecompressionBombError:
             raise InputError(TOO_MANY_PIXELS) from None
         except Exception:  # Pillow raises many kinds for broken files
-            raise InputError(NO_PICTURE) from None
+            raise InputError(_no_picture(content)) from None
         if picture.width * picture.height > MAX_PIXELS:
             raise InputError(TOO_MANY_PIXELS)
         if min(picture.size) < 2:
@@ -76,6 +88,14 @@ def normal_picture(
             raise
         except Exception:  # Pillow raises many kinds for broken files
             raise InputError(BROKEN) from None
+
+
+def _no_picture(content: bytes) -> str:
+    """Why a file is not opened, by how it begins."""
+    for kind, start in _OTHER_KINDS.items():
+        if kind not in _BUILT_IN and re.match(start, content, re.DOTALL):
+            return f"{OTHER_KIND} ({kind})"
+    return NO_PICTURE
 
 
 def _normal(

@@ -24,6 +24,8 @@ _WHOLE = ("label", "triplet")
 _OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 # UTF-32 begins with the mark of UTF-16.
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+# A zip archive (XLSX, ODS), an old workbook, gzip, parquet: how they begin.
+_NO_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"PAR1")
 # NUL, and how bytes that are not UTF-8 are decoded here.
 _UNREAD = re.compile(r"[\0\udc80-\udcff]")
 _AGAIN = "save it as CSV in UTF-8"
@@ -50,8 +52,8 @@ def read_table(path: Path, dataset: str, kind: str, classes: int | None = None) 
     """Read ``pairs.csv`` or ``pairs.parquet`` of a data folder.
 
     A CSV file is in UTF-8, with or without a byte order mark; cells are separated by commas, and
-    one with a comma, a quote or a line break stands in quotes. No word stands for an empty cell,
-    and ids stay the text that they are.
+    one with a comma, a quote or a line break stands in quotes; blanks behind a comma do not count.
+    No word stands for an empty cell, and ids stay the text that they are.
 
     Parameters
     ----------
@@ -122,10 +124,13 @@ def _read_csv(path: Path) -> _Cells:
     content = path.read_bytes()
     if content.startswith(_UTF_16):
         raise InputError(f"{path} is in UTF-16 or UTF-32; {_AGAIN}")
+    if content.startswith(_NO_TEXT):
+        raise InputError(f"{path} is a workbook, an archive or parquet, and no text; {_AGAIN}")
     text = content.decode("utf-8-sig", errors="surrogateescape")
     _check_separator(path, text)
     # Strict: else all that follows a quote without a partner would be one cell.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Blanks behind a comma are passed over: else quotes behind them would be part of the cell.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     header: list[str] | None = None
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -185,7 +190,7 @@ def _refuse_length(path: Path, where: str, row: Sequence[str], header: Sequence[
 
 
 def _refuse_columns(cells: _Cells, name: str, told: str) -> NoReturn:
-    found = ", ".join(map(repr, cells.columns))[:200]
+    found = ", ".join(map(repr, cells.columns))[:200] or "none"
     raise InputError(f"{cells.path} lacks the column {name}; {told}, and this one has {found}")
 
 

@@ -87,6 +87,20 @@ def encoder_of(description: object) -> dict[str, Any] | None:
     return {key: told.get(key) for key in ("checkpoint", "revision")}
 
 
+def read_description(path: str | Path) -> dict[str, Any]:
+    """What a ``store.json`` says.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
+    """
+    description = read_json(path)
+    if not isinstance(description, dict):
+        raise InputError(f"{path} does not describe a store; delete it and run again")
+    return description
+
+
 def _location(path: Path, description: Mapping[str, Any]) -> Path:
     return Path(description.get("location") or path)
 
@@ -111,11 +125,7 @@ def open_store(path: str | Path, check_values: bool = True) -> EmbeddingStore:
     path = Path(path)
     folder = path.parent if path.name == "store.json" else path
     described = (folder / "store.json").exists()
-    description = read_json(folder / "store.json") if described else {}
-    if not isinstance(description, dict):
-        raise InputError(
-            f"{folder / 'store.json'} does not describe a store; delete it or embed again"
-        )
+    description = read_description(folder / "store.json") if described else {}
     location = _location(folder, description)
     if not location.is_dir():
         raise InputError(f"{location} is not a folder; an embedding store is a folder")

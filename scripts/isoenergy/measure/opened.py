@@ -15,7 +15,7 @@ from isoenergy.embed.rows import Rows
 from isoenergy.embed.store import EmbeddingStore, open_store
 from isoenergy.encode.codes import CodeRows, Codes, open_codes
 from isoenergy.errors import InputError
-from isoenergy.files import hash_file
+from isoenergy.files import check_file, hash_file
 from isoenergy.measure.blockwise import BlockMatrix, atom_cosines, cross_covariance
 from isoenergy.measure.energy import AtomEnergies, atom_energies
 from isoenergy.measure.reconstruction import zero_share
@@ -66,9 +66,10 @@ def read_dictionary(weights: str | Path) -> np.ndarray:
     InputError
         If the file is missing, broken or holds no dictionary.
     """
+    check_file(weights)
     try:
         return load_file(weights)["dictionary"]
-    except (SafetensorError, KeyError, FileNotFoundError) as error:
+    except (SafetensorError, KeyError) as error:
         raise InputError(
             f"{weights} holds no dictionary ({error}); delete it and run again"
         ) from None

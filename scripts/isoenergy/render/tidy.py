@@ -114,12 +114,7 @@ def read_tidy(path: str | Path) -> pd.DataFrame:
         If it is missing, truncated, or has other columns.
     """
     text = [column for column in COLUMNS if column not in (*NUMBERS, "seeds")]
-    table = read_csv(path, text, NUMBERS)
-    if list(table.columns) != list(COLUMNS):
-        raise InputError(
-            f"{path} has other columns than {', '.join(COLUMNS)}; delete it and run again"
-        )
-    return table
+    return read_csv(path, COLUMNS, text)
 
 
 def add_mean_changes(tidy: pd.DataFrame) -> pd.DataFrame:

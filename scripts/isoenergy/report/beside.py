@@ -22,21 +22,25 @@ if TYPE_CHECKING:
 _NAMES = ("dataset", "metric", "variant")
 
 
-def read_comparison(path: str | Path) -> pd.DataFrame:
+def read_comparison(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read ``compare.csv`` or ``compare_claims.csv``; a model called "NA" is not a missing one.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str
+        ``compare.COMPARED``, or the names of ``claims.Finding``.
 
     Raises
     ------
     InputError
-        If it is missing, truncated or no CSV.
+        If it is missing, truncated, no CSV, or has other columns.
     """
     if not Path(path).exists():
         raise InputError(f"{path} does not exist; run the target compare before the report")
     names = ("table", "metric", "variant", "model", "dataset", "source", "claim")
     text = (*names, "verdict", "why", "note", "n", "protocol")
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        columns = next(csv.reader(file), [])
-    return read_csv(path, text, [name for name in columns if name not in text])
+    return read_csv(path, columns, [name for name in columns if name in text])
 
 
 def read_digits(path: str | Path) -> dict[tuple[str, ...], str]:

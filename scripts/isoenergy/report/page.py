@@ -9,14 +9,16 @@ from typing import Any
 
 import yaml
 
+from isoenergy.embed.store import read_description
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, write_text
+from isoenergy.files import write_text
 from isoenergy.render.arrange import lay_out
 from isoenergy.render.grid import Grid
 from isoenergy.render.tables import TABLES
 from isoenergy.render.tidy import read_tidy
 from isoenergy.report.beside import claims_beside, numbers_beside, read_comparison, read_digits
-from isoenergy.report.claims import VERDICTS, printed_numbers
+from isoenergy.report.claims import VERDICTS, Finding, printed_numbers
+from isoenergy.report.compare import COMPARED
 from isoenergy.report.contents import arrange
 from isoenergy.report.fill import fill_page
 from isoenergy.report.provenance import commit, machine, versions
@@ -90,7 +92,8 @@ def write_report(
         If a table, a figure or the comparison is missing.
     """
     results = Path(results)
-    numbers, found = read_comparison(compared), read_comparison(findings)
+    numbers = read_comparison(compared, COMPARED)
+    found = read_comparison(findings, list(Finding.__annotations__))
     registry = list(read_registry(claims, load_schema(claims_schema)).values())
     values = read_registry(paper_values, load_schema(paper_values_schema))
     printed, digits = printed_numbers(list(values.values())), read_digits(paper_values)
@@ -109,7 +112,10 @@ def write_report(
         verdicts={
             verdict: count for verdict in VERDICTS if (count := (found.verdict == verdict).sum())
         },
-        notes=[*notes, *(note for path in stores for note in read_json(path).get("notes", ()))],
+        notes=[
+            *notes,
+            *(note for path in stores for note in read_description(path).get("notes", ())),
+        ],
         config_file=config_file,
         options=options,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
@@ -164,7 +170,10 @@ def picture_size(image: bytes, path: str | Path) -> tuple[int, int]:
 
 
 def _read(path: Path) -> str:
-    return _read_bytes(path).decode("utf-8")
+    try:
+        return _read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error}); delete it and run again") from None
 
 
 def _read_bytes(path: Path) -> bytes:

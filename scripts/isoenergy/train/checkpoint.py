@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import isoenergy.train.architectures  # noqa: F401
 from isoenergy.embed.store import EmbeddingStore
 from isoenergy.errors import InputError
-from isoenergy.files import read_json, replacing, write_json
+from isoenergy.files import check_file, read_json, replacing, write_json
 from isoenergy.train.sae import ARCHITECTURES, SAE
 
 # What the weights' file says of itself.
@@ -101,13 +101,14 @@ def _load(weights: str | Path) -> tuple[SAE, dict[str, Any]]:
         raise InputError(
             f"{path} does not describe an SAE ({_first_line(error)}); delete it and run again"
         ) from None
+    check_file(weights)
     try:
         with safe_open(weights, framework="pt") as file:
             told = (file.metadata() or {}).get(_CONFIG)
         if told is not None and json.loads(told) != config:
             raise RuntimeError("it was written with another config.json")
         sae.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, ValueError, FileNotFoundError) as error:
+    except (SafetensorError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{weights} is no checkpoint of its config.json ({_first_line(error)}); delete it and "
             "run again"

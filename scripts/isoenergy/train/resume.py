@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from isoenergy.files import replacing
+from isoenergy.files import check_file, replacing
 from isoenergy.progress import LOG
 
 _MODEL, _OPTIMISER, _TOTALS = "model.", "optimiser.", "totals."
@@ -88,6 +88,7 @@ def load_state(
         return None
     totals = totals or {}
     try:
+        check_file(path)
         told, tensors = _read(path)
         other = _differing(told["identity"], json.loads(json.dumps(identity)))
         if other:
