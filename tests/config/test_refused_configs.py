@@ -226,6 +226,7 @@ STORE_FAULTS = [
     ({"models": [65 * "x"]}, "key models.0 is 'x+', string of at most 64 characters of letters"),
     ({"models": ["a/b"]}, "key models.0 is 'a/b', string of at most 64 characters"),
     ({"store": "$DATA/mine"}, "is not a folder.*; variables of the shell are not read here"),
+    ({"store": "s3://bucket/mine"}, "is not a folder.*; addresses are not read, download it and"),
     ({"store": "~/no"}, "key store is /.*/no, which is not a folder; name a folder with img_emb/"),
     ({"store": "mine"}, r"mine, which is not a folder \(looked for at /.*/mine\); name a folder"),
 ]
