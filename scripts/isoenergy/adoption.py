@@ -186,6 +186,6 @@ def _where(path: Path) -> str:
     """Where a relative path was looked for, and where it would have been found."""
     told = f" (looked for at {path.absolute()}"
     called = Path(os.environ.get("PWD", os.curdir), path)
-    if is_folder(called) and called.resolve() != path.resolve():
+    if is_folder(called) and called.resolve() != Path(os.path.realpath(path)):
         told += f"; with --directory relative paths start there, and {called} is a folder"
     return f"{told})"
