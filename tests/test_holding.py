@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,9 +30,21 @@ def test_results_that_are_a_file_are_refused(tmp_path, below):
     assert (tmp_path / "README.md").read_text() == "kept"
 
 
-def test_a_link_to_nothing_is_refused(tmp_path):
-    (tmp_path / "results").symlink_to(tmp_path / "gone")
-    with pytest.raises(InputError, match="results is a link to nothing"):
+@pytest.mark.parametrize(
+    ("leads_to", "told"),
+    [
+        ("gone", "a link to nothing"),
+        ("results", "a link to nothing"),
+        ("file", "a file"),
+        ("/dev/null", "a device"),
+        ("pipe", "a named pipe"),
+    ],
+)
+def test_results_that_are_a_link_to_no_folder_are_refused(tmp_path, leads_to, told):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "results").symlink_to(leads_to)
+    with pytest.raises(InputError, match=f"results is {told}, not a folder; name another"):
         holding.hold(tmp_path / "results")
 
 

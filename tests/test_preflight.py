@@ -79,7 +79,7 @@ def test_rendered_scenes_need_nothing_but_disk(root, tmp_path, machine, name):
     assert _missing(_run(root, name), tmp_path) == []
     machine(free=1e6)
     (told,) = _missing(_run(root, name), tmp_path)
-    assert "GB free, and about" in told
+    assert "has 1 MB free, and about" in told
 
 
 def test_the_quick_config_needs_its_pictures_and_no_gpu(root, tmp_path, machine):

@@ -54,6 +54,10 @@ def _raised(work):
         (MemoryError(), r"^memory is full; end"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), r"^memory is full; end"),
         (
+            ImportError("/x/blas.so: failed to map segment from shared object"),
+            r"^memory is full; end",
+        ),
+        (
             OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"),
             r"^the memory of the GPU is full: 21\.5 GB were asked for at once",
         ),

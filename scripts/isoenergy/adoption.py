@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,8 @@ def _check_folder(source: str, key: str, folder: str) -> None:
         told = "name a folder with img_emb/ and text_emb/, or with image.npy and text.npy"
     if "$" in folder:
         told = "variables of the shell are not read here, write the path itself"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", folder):
+        told = "addresses are not read, download it and name the folder"
     raise InputError(f"{source}: key {key} is {folder}, which is not a folder{where}; {told}")
 
 
@@ -188,6 +191,6 @@ def _where(path: Path) -> str:
     """Where a relative path was looked for, and where it would have been found."""
     told = f" (looked for at {path.absolute()}"
     called = Path(os.environ.get("PWD", os.curdir), path)
-    if is_folder(called) and called.resolve() != path.resolve():
+    if is_folder(called) and called.resolve() != Path(os.path.realpath(path)):
         told += f"; with --directory relative paths start there, and {called} is a folder"
     return f"{told})"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def check_entries(entries: Sequence[str] | None, schema: Mapping[str, Any]) -> N
                 f"--config has {entry}, which is not KEY=VALUE; quote a value with blanks, and "
                 "write targets before --config"
             )
-        if not all(_KEY.match(part) for part in _parts(key, schema)[:1]):
+        if key.endswith(".") or not all(_KEY.match(part) for part in _parts(key, schema)[:1]):
             raise InputError(
                 f"--config has {entry}, but no key is named {key!r}; config/README.md has them all"
             )
@@ -116,6 +117,11 @@ def _check_text(key: str, text: str, is_path: bool) -> None:
     value = _as_read(text)
     if text == "" or _is_quoted(text) or value == text.strip():
         return
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
+        raise InputError(
+            f"--config {key}={text!r} has a line break or another sign that cannot be shown; "
+            "rename it, or link it under a plain name"
+        )
     kinds = {bool: "a truth value", int: "a number", float: "a number", dict: "a mapping"}
     kinds |= {list: "a list", str: f"{value!r}, for ' #' begins a comment"}
     kind = kinds.get(type(value), "nothing that YAML knows")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ from typing import Any
 import yaml
 
 from isoenergy.errors import InputError
+from isoenergy.files import check_file
+
+# Values that a config holds at most; Snakemake copies each as often as an alias names it.
+LARGEST = 100_000
 
 
 def check_config_file(path: str | Path, known: Sequence[str] = ()) -> None:
@@ -27,13 +33,15 @@ def check_config_file(path: str | Path, known: Sequence[str] = ()) -> None:
     InputError
         If the file cannot be read, is neither JSON nor YAML, is no mapping, or gives a key twice.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         where = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
-        raise InputError(
-            f"config file {path} does not exist{where}; {_meant(path, known)}"
-        ) from None
+        raise InputError(f"config file {path} does not exist{where}; {_meant(path, known)}")
+    try:
+        # What a pipe gives is gone when Snakemake reads it.
+        check_file(path)
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except InputError as error:
+        raise InputError(f"config file {error}") from None
     except OSError as error:
         raise InputError(
             f"config file {path} cannot be read ({error.strerror}); name a YAML file, such as "
@@ -64,10 +72,15 @@ def _read(path: str | Path, text: str) -> Any:
     """The content, as Snakemake reads it: JSON, and what is none as YAML."""
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         pass
     try:
         node = yaml.compose(text, Loader=yaml.FullLoader)
+        if _size(node, {}) > LARGEST:
+            raise InputError(
+                f"config file {path} has an alias (*) that holds itself, or aliases that make it "
+                f"larger than {LARGEST:,} values; write out what it is to hold"
+            )
         for key, first, second in _repeated(node, "", set()):
             raise InputError(
                 f"config file {path}: key {key} is given twice, on lines {first} and {second}; "
@@ -77,15 +90,28 @@ def _read(path: str | Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"config file {path}{line}: {error.problem or error.context}; YAML takes ': ', ' #', "
-            "tabs and brackets for its own signs, quote a value that has them"
-        ) from None
+        told, way_out = error.problem or error.context, "a config has keys and plain values alone"
+        if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError):
+            way_out = (
+                "YAML takes ': ', ' #', tabs and brackets for its own signs, quote a value that "
+                "has them"
+            )
+        raise InputError(f"config file {path}{line}: {told}; {way_out}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         told = " ".join(str(error).split())
         raise InputError(f"config file {path} is not YAML: {told}; correct it") from None
+
+
+def _size(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """How many values a node holds when its aliases are written out; endless if it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until all that it holds is counted
+        inner = [] if node is None or isinstance(node, yaml.ScalarNode) else node.value
+        parts = [part for one in inner for part in (one if isinstance(one, tuple) else (one,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _once(path: str | Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -78,7 +78,6 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-# What may stand in the place of a file, for messages.
 # What numpy raises where a header is spoilt; it is read as Python, but as literals alone.
 _UNREADABLE = (
     *(ValueError, TypeError, OSError, EOFError, OverflowError),
@@ -86,7 +85,9 @@ _UNREADABLE = (
 )
 # So does numpy say what it would have to unpickle.
 _OBJECTS = "Python objects"
-_NO_FILES = {
+# What may stand in the place of a file or a folder, for messages.
+_KINDS = {
+    stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -116,8 +117,15 @@ def check_file(path: str | Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
     if not stat.S_ISREG(mode):
-        kind = _NO_FILES.get(stat.S_IFMT(mode), "no regular file")
-        raise InputError(f"{path} is {kind}, and a file is needed; put the file there")
+        raise InputError(f"{path} is {kind_of(path)}, and a file is needed; put the file there")
+
+
+def kind_of(path: str | Path) -> str:
+    """What lies at a path, for messages: a file, a folder, a device, a link to nothing, ..."""
+    try:
+        return _KINDS.get(stat.S_IFMT(Path(path).stat().st_mode), "no regular file")
+    except OSError:
+        return "a link to nothing" if Path(path).is_symlink() else "nothing"
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from isoenergy.errors import InputError
-from isoenergy.files import TEMPORARY
+from isoenergy.files import TEMPORARY, kind_of
 from isoenergy.queued import OWNER, claim
 from isoenergy.system_errors import explain
 
@@ -49,9 +49,8 @@ def check_writable(folder: str | Path, key: str) -> None:
     above = [one for one in (place, *place.parents) if one.exists() or one.is_symlink()]
     nearest = above[0] if above else Path()
     if not nearest.is_dir():
-        kind = "a link to nothing" if nearest.is_symlink() else "a file"
         raise InputError(
-            f"{key} needs a folder, and {nearest} is {kind}, not a folder; name another"
+            f"{key} needs a folder, and {nearest} is {kind_of(nearest)}, not a folder; name another"
         )
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -141,7 +141,7 @@ def name_of(folder: str) -> str:
     >>> name_of("/data/" + 200 * "x")
     'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-aa20c23e'
     """
-    own = Path(folder).resolve().name
+    own = Path(os.path.realpath(folder)).name
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", own).strip("-.") or "store"
     if len(name) <= LONGEST_NAME and not REPEATED.search(name):
         return name

@@ -26,6 +26,7 @@ from isoenergy.foresight import Looked, few_steps, look_at_stores, pairs_of
 from isoenergy.hub import Checkpoint, look_up, look_up_dataset
 from isoenergy.memory import Memory, gigabytes, largest_job, too_large
 from isoenergy.run import COCO, Run
+from isoenergy.system_errors import in_words
 
 # Without a GPU a run may take a night.
 MOST_CPU_HOURS = 12
@@ -345,15 +346,16 @@ def _training(run: Run, root: Path, needed: Needed) -> list[Item]:
 
 def inspect_disk(run: Run, root: str | Path, needed: Needed) -> Item:
     """The disk that is free for results, and what the run takes; arguments as :func:`inspect`."""
-    place = (Path(root) / run.results).resolve()
+    # As far as links lead: one that goes round in circles is refused where results are held.
+    place = Path(os.path.realpath(Path(root) / run.results))
     while not place.exists():
         place = place.parent
     free, wanted = shutil.disk_usage(place).free / GB, disk(run, needed)
     lacking = (
-        f"{place} has {rounded(free)} GB free, and about {rounded(wanted)} GB are needed; set key "
-        "results to a folder on a larger disk"
+        f"{place} has {in_words(free * GB)} free, and about {rounded(wanted)} GB are needed; set "
+        "key results to a folder on a larger disk"
     )
-    told = f"{rounded(free)} GB free"
+    told = f"{in_words(free * GB)} free"
     return Item("disk", "", told, "", f"{rounded(wanted)} GB", lacking if free < wanted else None)
 
 

@@ -32,7 +32,11 @@ TEXTS = {
 OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 NUMBER = re.compile(r"\(os error (\d+)\)|\[[Ee]rrno (\d+)\]")
 GPU_MEMORY = re.compile(r"(CUDA|HIP)( error:)? out of memory|CUBLAS_STATUS_ALLOC_FAILED")
-MEMORY = re.compile(r"can't allocate memory|Cannot allocate memory|std::bad_alloc")
+# The last is of a library that is loaded; of a file system without `exec` it says more behind it.
+MEMORY = re.compile(
+    r"can't allocate memory|Cannot allocate memory|std::bad_alloc|"
+    r"failed to map segment from shared object$"
+)
 ASKED = re.compile(
     r"(?:[Uu]nable to allocate|[Tt]ried to allocate|malloc of size) ([\d.]+)"
     r"(?: ?([KMGTP]?i?B|bytes))?"

@@ -1,6 +1,7 @@
 """Config files that Snakemake would not read, or of which it would drop a part in silence."""
 
 import os
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,18 @@ def refused(tmp_path):
         ("store: a: b\n", ", line 1: mapping values are not allowed here; YAML takes ': '"),
         ("seed: 0\nsae:\n\tl0: 4\n", ", line 3: found character '\\t' that cannot start any token"),
         ("models: [a, b\nseed: 0\n", ", line 2: "),
-        ("seed: 0\n---\nseed: 1\n", ", line 2: but found another document"),
+        (
+            "seed: 0\n---\nseed: 1\n",
+            ", line 2: but found another document; a config has keys and plain values alone",
+        ),
+        ("seeds: &a [*a]\n", " has an alias (*) that holds itself, "),
+        ("a: &a {b: *a}\n", " has an alias (*) that holds itself, "),
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"{y}: &{y} [{', '.join(10 * [f'*{x}'])}]\n" for x, y in pairwise("abcdef")),
+            " has an alias (*) that holds itself, or aliases that make it larger than 100,000",
+        ),
+        (10_000 * "[", " is not YAML: "),
         ("when: 2024-13-45\n", " is not YAML: month must be in 1..12; correct it"),
         ("a: !unheard 1\n", ", line 1: could not determine a constructor for the tag '!unheard'"),
         ("a: *b\n", ", line 1: found undefined alias 'b'"),
@@ -73,7 +85,7 @@ def test_a_config_that_is_not_there_says_which_was_meant(tmp_path, monkeypatch):
         ("mien.yaml", f"does not exist in {tmp_path}; did you mean mine.yaml?"),
         ("config/demoo.yaml", f"does not exist in {tmp_path}; did you mean config/demo.yaml?"),
         (f"{tmp_path}/elsewhere.yaml", "does not exist; there are config/ci.yaml, config/demo.y"),
-        (".", "cannot be read (Is a directory); name a YAML file, such as config/demo.yaml"),
+        (".", "is a folder, and a file is needed; put the file there"),
     ):
         with pytest.raises(InputError) as found:
             check_config_file(path, ["config/ci.yaml", "config/demo.yaml"])
@@ -86,3 +98,16 @@ def test_a_config_that_may_not_be_read_is_named(tmp_path):
     path.touch(mode=0)
     with pytest.raises(InputError, match=r"mine.yaml cannot be read \(Permission denied\)"):
         check_config_file(path)
+
+
+def test_what_is_no_regular_file_is_refused_unread(tmp_path):
+    pipe, link = tmp_path / "pipe.yaml", tmp_path / "link.yaml"
+    os.mkfifo(pipe)
+    link.symlink_to("nowhere.yaml")
+    for path, told in (
+        (pipe, "is a named pipe, and a file is needed"),
+        (link, "is a link to nowhere.yaml, which does not exist"),
+        (tmp_path, "is a folder, and a file is needed"),
+    ):
+        with pytest.raises(InputError, match=f"config file {path} {told}"):
+            check_config_file(path)

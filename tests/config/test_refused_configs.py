@@ -234,6 +234,8 @@ STORE_FAULTS = [
     ({"models": [65 * "x"]}, "key models.0 is 'x+', string of at most 64 characters of letters"),
     ({"models": ["a/b"]}, "key models.0 is 'a/b', string of at most 64 characters"),
     ({"store": "$DATA/mine"}, "is not a folder.*; variables of the shell are not read here"),
+    ({"store": "s3://bucket/mine"}, "is not a folder.*; addresses are not read, download it and"),
+    ({"store": "{}/round"}, "key store is .*/round, which is not a folder; name a folder with"),
     ({"store": "~/no"}, "key store is /.*/no, which is not a folder; name a folder with img_emb/"),
     ({"store": "mine"}, r"mine, which is not a folder \(looked for at /.*/mine\); name a folder"),
 ]
@@ -260,6 +262,7 @@ def test_a_wrong_row_of_source_store_gets_one_sentence(changed, tmp_path, change
             return {key: filled(part) for key, part in value.items()}
         return value.replace("{}", str(tmp_path)) if isinstance(value, str) else value
 
+    (tmp_path / "round").symlink_to("round")
     folders = {"own": "{}", "own-test": "{}"}
     found = refusal(changed("store", filled(OWN | {"folders": folders} | changes)))
     assert re.search(told, found), found

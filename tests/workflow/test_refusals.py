@@ -290,7 +290,7 @@ def test_preflight_says_what_the_papers_run_needs_and_makes_nothing(workflow, tm
     )
     (clip,) = [line for line in lines if line.split()[:2] == ["encoder", "CLIP-L"]]
     assert re.search(r"the hub does not answer +MIT$", clip)
-    assert re.search(r"^disk +[\d.]+ GB free +\d+ GB$", done.stdout, flags=re.M)
+    assert re.search(r"^disk +[\d.,]+ GB free +\d+ GB$", done.stdout, flags=re.M)
     assert re.search(r"^time +no GPU; about \d+ hours on \d+ CPU core", done.stdout, flags=re.M)
     assert "config/config.yaml cannot run here" in _sentence(done)
     assert not (workflow.folder / "results").exists()
