@@ -131,6 +131,7 @@ def test_what_a_sentence_of_ours_was_raised_from_is_told_instead(monkeypatch, tm
     def refuse(*arguments, **named):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(tmp_path / "a.npy"))
 
+    (tmp_path / "a.npy").touch()
     monkeypatch.setattr("numpy.lib.format.open_memmap", refuse)
     error = _raised(lambda: open_npy(tmp_path / "a.npy"))
     assert isinstance(error, InputError)
