@@ -323,7 +323,7 @@ def test_the_memory_of_the_largest_job_is_told(root):
     assert (item.state, item.missing) == ("16 GB on this machine", None)
     assert re.fullmatch(r"0\.\d GB by training [\w-]+", item.size)
     item = preflight.inspect_memory(run, Memory(100, "this machine"), used)
-    assert "of memory, and this machine has 0.1 GB; lower it" in item.missing
+    assert "of memory, and this machine has 0.1 GB; at its lowest it leaves" in item.missing
     nothing = preflight.inspect_memory(run, Memory(1, "this machine"), dict.fromkeys(used, False))
     assert (nothing.size, nothing.missing) == ("", None)
 
