@@ -131,6 +131,19 @@ def test_a_finding_holds_the_change_and_its_spread():
     assert found.verdict == HOLDS
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [("a", "b", "first: a; second: b"), ("", "b", "second: b"), ("a", "a", "a"), ("", "", "")],
+)
+def test_a_finding_says_which_of_its_numbers_is_noted(claims, first, second, told):
+    claim = claims["lowers_delta_r"]
+    key = (claim["table"], claim["metric"])
+    own = [(*key, claim["variant"], "M", "D"), (*key, claim["against_variant"], "M", "D")]
+    numbers = dict.fromkeys(own, (0.5, 0.1))
+    found = examine(claim, numbers, dict(zip(own, (first, second), strict=True)))
+    assert [finding.note for finding in found] == [told]
+
+
 def test_a_toy_claim_looks_at_its_own_experiment():
     claim = CLAIMS["toy_1_equal_dictionaries"]
     numbers = {}

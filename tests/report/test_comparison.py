@@ -81,10 +81,12 @@ def test_numbers_stand_beside_the_papers_with_their_verdict(written):
 def test_claims_say_what_is_noted_of_their_numbers(written):
     found = pd.read_csv(written["folder"] / "out.findings", keep_default_na=False)
     noted = found[found.note != ""]
-    assert set(noted.note) == {"no <i>atom</i> counts"}
+    assert set(noted.note) == {"no <i>atom</i> counts", "first: no <i>atom</i> counts"}
     assert set(noted.model) == {"CLIP"}
     assert "<script>M" in set(found.model)
-    assert '<br><span class="how">no &lt;i&gt;atom&lt;/i&gt; counts</span>' in written["page"]
+    assert (
+        '<br><span class="how">first: no &lt;i&gt;atom&lt;/i&gt; counts</span>' in written["page"]
+    )
 
 
 def test_counts_are_those_of_the_table(written, paper_values):
@@ -104,7 +106,7 @@ def test_a_claim_that_does_not_hold_is_told_with_its_numbers(written):
     article = re.search(r'<article id="raises_rho">.*?</article>', page, flags=re.S)[0]
     assert "It holds for 6 of 6 of the paper&#39;s own numbers." in article
     assert _cells(article, ("CLIP",)) == [
-        *("CLIP", "laion", "does not holdno &lt;i&gt;atom&lt;/i&gt; counts"),
+        *("CLIP", "laion", "does not holdfirst: no &lt;i&gt;atom&lt;/i&gt; counts"),
         *("0.500 ± 0.020", "0.900 ± 0.010", "−0.4", "0.03"),
     ]
     assert "<strong>does not hold</strong>" in article

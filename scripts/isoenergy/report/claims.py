@@ -184,7 +184,7 @@ def examine(
             if key not in numbers:
                 continue
             right, right_sd = numbers[key]
-            note = join_notes(note, notes.get(key, ""))
+            note = _of_both(note, notes.get(key, ""))
             change = left - claim["factor"] * right
             spread = left_sd + claim["factor"] * right_sd
         verdict = judge(claim["relation"], change, claim["bound"], spread)
@@ -205,6 +205,14 @@ def examine(
         )
     nothing = (math.nan,) * 6
     return findings or [Finding(claim["claim"], "", "", *nothing, ABSENT)]
+
+
+def _of_both(first: str, second: str) -> str:
+    """The notes of two numbers as one, which says whose each is where they differ."""
+    if first == second:
+        return first
+    told = {"first": first, "second": second}
+    return join_notes(*(f"{which}: {note}" for which, note in told.items() if note))
 
 
 def held_in_print(claim: Mapping[str, Any], printed: Numbers) -> tuple[int, int]:
