@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import yaml
+from snakemake.resources import Resource
 
 from isoenergy import memory
 from isoenergy.config import load_run
 from isoenergy.errors import InputError
 from isoenergy.files import write_json
 from isoenergy.foresight import foresee, pairs_of, store_notes, training_notes
-from isoenergy.memory import Memory, largest_job, machine_memory, too_large
+from isoenergy.memory import LARGEST, Memory, job_memory, largest_job, machine_memory, too_large
 
 HERE = Memory(16_000, "this machine")
 
@@ -196,3 +197,11 @@ def test_a_container_has_the_memory_that_it_may_take(tmp_path, monkeypatch):
     assert machine_memory().size == whole
     limits[1].write_text("500000000\n")
     assert machine_memory() == Memory(500, "this machine")
+
+
+def test_nodes_of_a_cluster_have_what_the_profile_says_or_are_not_known():
+    assert job_memory(False, Resource("mem_mb", 100)) == machine_memory()
+    assert job_memory(True, Resource("mem_mb", 64_000)) == Memory(64_000, "the profile")
+    # With the executor for SLURM Snakemake has a resource without a value.
+    assert job_memory(True, Resource("mem_mb", None)) == LARGEST
+    assert job_memory(True, None) == LARGEST

@@ -69,6 +69,23 @@ def machine_memory() -> Memory:
     return Memory(min(sizes) / MB, "this machine")
 
 
+def job_memory(queued: bool, told: Any) -> Memory:
+    """The memory that a job can have at most.
+
+    Parameters
+    ----------
+    queued : bool
+        Whether jobs go to the queue of a cluster, whose nodes this machine does not know.
+    told : object
+        What a profile or the command line says of ``mem_mb``; Snakemake has None, or a resource
+        without a value, where nothing is said.
+    """
+    if not queued:
+        return machine_memory()
+    size = getattr(told, "value", told)
+    return Memory(float(size), "the profile") if isinstance(size, int | float) else LARGEST
+
+
 def largest_job(run: Run, saes: bool, toys: bool) -> Job | None:
     """The job that takes the most memory, of those whose memory settings decide.
 

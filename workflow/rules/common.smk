@@ -11,7 +11,7 @@ from isoenergy.estimate import disk, estimate, rounded
 from isoenergy.fingerprint import fingerprint, registered
 from isoenergy.foresight import foresee, store_notes, training_notes
 from isoenergy.holding import check_name, check_writable, hold, let_go, owner
-from isoenergy.memory import LARGEST, Memory, machine_memory
+from isoenergy.memory import job_memory
 from isoenergy.preflight import (
     inspect,
     inspect_disk,
@@ -216,10 +216,7 @@ def check_inputs(targets):
 
 def memory_of_jobs():
     """The memory that a job can have at most."""
-    if not in_queue():
-        return machine_memory()
-    told = COMMAND_LINE.resources.get("mem_mb")
-    return LARGEST if told is None else Memory(told.value, "the profile")
+    return job_memory(in_queue(), COMMAND_LINE.resources.get("mem_mb"))
 
 
 def check_machine(targets):
