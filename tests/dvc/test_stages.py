@@ -164,6 +164,6 @@ def test_a_stage_that_fails_ends_with_its_sentence_behind_what_dvc_says(author):
         path.write_text(kept)
     assert done.returncode != 0
     lines = done.stderr.splitlines()
-    assert re.match(r"error: config/ci\.yaml: measure\.tau is 0\.7", lines[-1])
+    assert re.match(r"error: config/ci\.yaml: key measure\.tau is 0\.7", lines[-1])
     assert any(line.startswith("ERROR: failed to reproduce") for line in lines[:-1])
     assert done.told.count("measure.tau is 0.7") == 1
