@@ -108,7 +108,11 @@ def test_keys_with_dots_are_taken_and_a_home_that_takes_no_files_is_no_hindrance
 
 @pytest.mark.parametrize("name", [200 * "x", "my #1 run"])
 def test_a_store_with_a_name_that_is_no_wildcard_is_planned(workflow, tmp_path, name):
-    (tmp_path / name / "img_emb").mkdir(parents=True)
+    (tmp_path / name).mkdir()
+    rows = np.random.default_rng(0).standard_normal((2, 1000, 16)).astype(np.float32)
+    for file, values in zip(("image.npy", "text.npy"), rows, strict=True):
+        norms = np.linalg.norm(values, axis=1, keepdims=True)
+        np.save(tmp_path / name / file, values / norms)
     given = f"store='{tmp_path}/{name}'"
     done = workflow.run("--dry-run", "figure_02", "--quiet", "host", "--config", given)
     assert done.returncode == 0, done.stdout + done.stderr
