@@ -134,6 +134,7 @@ FETCHING = {
     "download.side": 47,
     "download.timeout": 53,
     "folders": ({"imagenet": "{}/pictures"}, "{}/pictures"),
+    "transparency": "white",
 }
 # And with stores made elsewhere.
 ADOPTING = {"normalise": True, "store": "{}/b", "test_store": "{}/b"}
